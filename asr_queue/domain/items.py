@@ -1,0 +1,102 @@
+"""One item: a recording to transcribe, or a text to say, and how far it has come.
+
+    queued ──start──▶ processing ──finish──▶ done
+       │                 │  ▲ └──start (a redelivery)
+       │                 │  └──┘
+       └──────fail───────┴──fail──────────▶ error
+
+A final item never changes.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+
+class Operation(StrEnum):
+    """What is to be done with an item; each has a queue of its own."""
+
+    TRANSCRIBE = "transcribe"
+    VOICE_CLONE = "voice_clone"
+
+
+class ItemStatus(StrEnum):
+    """The states of an item, as the wire names them."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    DONE = "done"
+    ERROR = "error"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether an item in this state never changes again."""
+        return self in (ItemStatus.DONE, ItemStatus.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemError:
+    """Why an item failed."""
+
+    code: str
+    """Stable and machine-readable."""
+    message: str
+    """In words a person can act on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One item of a batch, as its row has it."""
+
+    batch_id: str
+    index: int
+    """Place in the batch, from 0."""
+    item_id: str
+    tenant: str
+    operation: Operation
+    upload_id: str
+    """File id of `ref_audio`; the upload is pinned by this item until it is final."""
+    upload_key: str
+    """Object key of the upload."""
+    created_at: datetime
+    custom_id: str | None = None
+    """Echoed back, never interpreted."""
+    text: str = ""
+    """What to say, for `voice_clone`."""
+    language: str | None = None
+    """Language code taken as given, or None to identify it."""
+    return_timestamps: bool = False
+    status: ItemStatus = ItemStatus.QUEUED
+    attempt: int = 0
+    """Times the item was started."""
+    started_at: datetime | None = None
+    """When it was started last."""
+    finished_at: datetime | None = None
+    audio_s: float | None = None
+    """Length of the audio, known once it was decoded."""
+    result_key: str | None = None
+    """Object key of the one visible result; set exactly when `done`."""
+    error: ItemError | None = None
+    """Set exactly when the status is `error`."""
+
+    @property
+    def result_name(self) -> str:
+        """Name of the result's file: the last part of the item's `url`."""
+        return f"queue_{self.operation}_{self.item_id}.json"
+
+    def attempt_key(self) -> str:
+        """Object key that this attempt, and no other, writes its result under."""
+        return f"{results_prefix(self.tenant, self.batch_id)}{self.item_id}.{self.attempt}.json"
+
+    def done(self, *, now: datetime, audio_s: float) -> "Item":
+        """Return the item as done with the result of this attempt."""
+        return replace(self, status=ItemStatus.DONE, finished_at=now, audio_s=audio_s, result_key=self.attempt_key())
+
+    def failed(self, error: ItemError, *, now: datetime) -> "Item":
+        """Return the item as failed."""
+        return replace(self, status=ItemStatus.ERROR, finished_at=now, error=error)
+
+
+def results_prefix(tenant: str, batch_id: str) -> str:
+    """Prefix of every object that any attempt at any item of a batch may have written."""
+    return f"results/{tenant}/{batch_id}/"

@@ -1,0 +1,212 @@
+"""What the use cases ask of the outside world. Each promise here is a test in `tests/contract/`.
+
+Every method may raise RetryableError when the service is away, throttles or answers nonsense; whether the call
+took effect is then unknown, and calling again is always safe.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from asr_queue.domain.batches import Batch
+from asr_queue.domain.files import File
+from asr_queue.domain.items import Item, Operation
+from asr_queue.domain.keys import ApiKey
+from asr_queue.wire.messages import ItemMessage
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> datetime:
+        """Return the present instant, aware, in UTC, to the millisecond (what a row keeps)."""
+
+
+class ObjectStore(Protocol):
+    """Bytes by key."""
+
+    def put(self, key: str, data: bytes, *, content_type: str) -> None:
+        """Store an object; a reader sees all of it or none of it."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return an object's bytes, or None where there is none."""
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; those that do not exist count as removed."""
+
+    def list_keys(self, prefix: str) -> list[str]:
+        """Return every key that begins with the prefix."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One receive of one message."""
+
+    body: str
+    receipt_handle: str
+    """The key of this delivery; a redelivery has another."""
+    receive_count: int
+    """Times the message was received, this one included; a guess."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """Approximate counts of one queue."""
+
+    visible: int
+    in_flight: int
+
+
+class WorkQueue(Protocol):
+    """Messages of one operation: delivered at least once, in no order."""
+
+    def send(self, messages: Sequence[ItemMessage]) -> list[ItemMessage]:
+        """Send any number of messages; return those that were refused. A lost reply may send one twice."""
+
+    def receive(self, *, max_messages: int, wait_s: int) -> list[Delivery]:
+        """Receive up to `max_messages` (1 to 10) and hide them for the visibility timeout.
+
+        Args:
+            wait_s: 0 to 20; how long to wait while the queue is empty.
+        """
+
+    def extend(self, receipt_handles: Sequence[str], *, visibility_s: int) -> list[str]:
+        """Hide messages for `visibility_s` from now (0: back at once); return the handles that failed."""
+
+    def delete(self, receipt_handles: Sequence[str]) -> list[str]:
+        """Acknowledge messages; return the handles that failed. A handle that is not the latest may fail."""
+
+    def backlog(self) -> Backlog:
+        """Count what waits and what is out."""
+
+
+class WorkQueues(Protocol):
+    """The queue of each operation."""
+
+    def __getitem__(self, operation: Operation) -> WorkQueue:
+        """Return the queue of an operation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """The answer to a finished request with an Idempotency-Key."""
+
+    request_hash: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyClaim:
+    """The right to execute the request of one Idempotency-Key."""
+
+    tenant: str
+    key: str
+    request_hash: str
+    token: str
+    """Tells this execution from another one that took over after the lock ran out."""
+
+
+class ItemTable(Protocol):
+    """Batches, items, files, keys: the truth. Reads see every write that was answered before they began."""
+
+    # -- files -------------------------------------------------------------------------------------------------
+
+    def put_file(self, file: File) -> None:
+        """Register a file; it becomes due at its `expires_at`."""
+
+    def get_file(self, file_id: str) -> File | None:
+        """Return a file, expired or not."""
+
+    def get_files(self, file_ids: Sequence[str]) -> dict[str, File]:
+        """Return those of the files that exist, by id; any number."""
+
+    def settle_file(self, file: File) -> bool:
+        """Note that an expired file's bytes are gone: it is not due again, and its row goes a retention later.
+
+        Returns False, changing nothing, where an item has pinned it meanwhile.
+        """
+
+    # -- batches and items -------------------------------------------------------------------------------------
+
+    def create_batch(
+        self, batch: Batch, items: Sequence[Item], *, claim: IdempotencyClaim | None = None, answer: str = ""
+    ) -> None:
+        """Write a batch and its items, pin their uploads, and store the answer: all of it visible, or none.
+
+        A batch too large for one transaction is written in several; until the last, `load_batch` does not show
+        it. After a crash in between it is due, and `discard_batch` undoes it.
+
+        Args:
+            items: 1 to 1,000, in order.
+            claim: the idempotency claim that this creation fulfils with `answer`.
+
+        Raises:
+            CallerError: `file_not_found` or `file_expired`, where an upload has gone since it was looked up;
+                `idempotency_conflict` where the claim was lost. Nothing remains.
+        """
+
+    def load_batch(self, batch_id: str) -> tuple[Batch, list[Item]] | None:
+        """Return a batch and all its items in order, or None where there is none."""
+
+    def mark_sent(self, batch: Batch, *, next_check_at: datetime) -> None:
+        """Note that a message was sent for every item, and when the sweep should look again."""
+
+    def postpone_batch(self, batch: Batch, *, next_check_at: datetime) -> None:
+        """Set when the sweep should look at a batch again."""
+
+    def finish_batch(self, batch: Batch, *, finished_at: datetime, next_check_at: datetime) -> None:
+        """Note when a batch's last item became final; the first note stands. Rows go a retention after that."""
+
+    def retire_batch(self, batch: Batch) -> None:
+        """Note that nothing is left to do for a finished batch: it is not due again."""
+
+    def discard_batch(self, batch_id: str) -> None:
+        """Undo a batch whose creation never ended: remove its items, release their pins. A visible one stays."""
+
+    def claim_item(self, batch_id: str, index: int, *, now: datetime) -> Item | None:
+        """Start an item: `processing`, attempt + 1. Returns it as it now stands; None where it is final or gone."""
+
+    def finish_items(self, finished: Sequence[tuple[Item, File | None]]) -> list[bool]:
+        """Move items to their final state, register their results' files and release their uploads' pins.
+
+        Each item moves with its file and pin in one transaction, if it is not final yet; one that is costs the
+        others nothing.
+
+        Returns:
+            For each: whether the row now holds exactly this outcome, by this call or by an earlier try of it.
+        """
+
+    # -- what the sweep must look at ---------------------------------------------------------------------------
+
+    def due_files(self, *, now: datetime, limit: int) -> list[File]:
+        """Return files whose `expires_at` has passed and which are not settled."""
+
+    def due_batches(self, *, now: datetime, limit: int) -> list[Batch]:
+        """Return visible batches whose check is due."""
+
+    def due_drafts(self, *, now: datetime, limit: int) -> list[str]:
+        """Return ids of batches whose creation began long ago and never ended."""
+
+    # -- keys and idempotency ----------------------------------------------------------------------------------
+
+    def put_key(self, key: ApiKey) -> None:
+        """Store a key, or its revocation."""
+
+    def get_key(self, key_hash: str) -> ApiKey | None:
+        """Return a key, revoked or not."""
+
+    def list_keys(self) -> list[ApiKey]:
+        """Return all keys, oldest first."""
+
+    def claim_idempotency(
+        self, *, tenant: str, key: str, request_hash: str, now: datetime
+    ) -> IdempotencyClaim | StoredAnswer | None:
+        """Ask for the right to execute a request.
+
+        Returns:
+            A claim; or the stored answer of an earlier execution; or None while another execution holds the key.
+        """
+
+    def release_idempotency(self, claim: IdempotencyClaim) -> None:
+        """Give an unfulfilled claim back, so that the next try may execute."""

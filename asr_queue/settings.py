@@ -1,0 +1,49 @@
+"""Settings that every process of the system shares; each process builds one such object at its entry.
+
+Environment variables carry the prefix `ASR_QUEUE_`. Nothing but a settings object reads the environment
+(boto3's own variables, `AWS_*`, aside). The table for users is `docs/settings.md`.
+"""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ResourceSettings(BaseSettings):
+    """Where the bucket, the table and the queues are, and how long things live in them."""
+
+    model_config = SettingsConfigDict(env_prefix="ASR_QUEUE_", frozen=True, extra="ignore")
+
+    bucket: str
+    """Name of the S3 bucket."""
+    table: str
+    """Name of the DynamoDB table."""
+    transcribe_queue_url: str
+    """URL of the SQS queue of `transcribe` items."""
+    file_ttl_s: int = Field(default=1800, ge=1)
+    """Life of an upload from its upload, and of a transcript from its completion (the contract: 30 minutes)."""
+    row_retention_s: int = Field(default=86_400, ge=60)
+    """How long a row outlives what it describes, so that a late caller is told 410 rather than 404."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least level that is logged."""
+
+
+class LeaseSettings(BaseSettings):
+    """How long a received message stays hidden, and how often that is renewed."""
+
+    model_config = SettingsConfigDict(env_prefix="ASR_QUEUE_", frozen=True, extra="ignore")
+
+    visibility_timeout_s: int = Field(default=30, ge=3, le=43_200)
+    """Seconds that SQS hides a received message; a dead worker's items come back after it. SQS allows 12 h."""
+    heartbeat_s: float = Field(default=10.0, gt=0)
+    """How often a worker renews the leases it holds."""
+
+    @model_validator(mode="after")
+    def _heartbeat_leaves_room(self) -> "LeaseSettings":
+        if self.visibility_timeout_s < 3 * self.heartbeat_s:
+            raise ValueError(
+                f"ASR_QUEUE_VISIBILITY_TIMEOUT_S ({self.visibility_timeout_s}) must be at least three times "
+                f"ASR_QUEUE_HEARTBEAT_S ({self.heartbeat_s:g}), so that two lost heartbeats cost no lease"
+            )
+        return self

@@ -1,0 +1,97 @@
+"""The shapes of the HTTP contract. Fields may be added; none may be renamed, removed or change its meaning."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from asr_queue.domain.batches import MAX_ITEMS, BatchStatus
+from asr_queue.domain.items import ItemStatus
+
+MAX_LABEL_CHARS = 500
+MAX_CUSTOM_ID_CHARS = 500
+MAX_TEXT_CHARS = 10_000
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class UploadAnswer(_Wire):
+    """Answer to an upload."""
+
+    file_id: str
+    size_bytes: int | None = None
+    expires_at: str | None = None
+    """ISO 8601, UTC."""
+
+
+class SubmitItem(_Wire):
+    """One item of a submit; `operation` and `language` are checked by the use case, item by item."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    operation: str
+    ref_audio: str
+    language: str | None = "auto"
+    return_timestamps: bool = False
+    custom_id: Annotated[str, Field(max_length=MAX_CUSTOM_ID_CHARS)] | None = None
+    text: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = ""
+
+
+class SubmitRequest(_Wire):
+    """Body of a submit."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    label: Annotated[str, Field(max_length=MAX_LABEL_CHARS)] | None = ""
+    items: Annotated[list[SubmitItem], Field(min_length=1, max_length=MAX_ITEMS)]
+
+
+class SubmitAnswer(_Wire):
+    """Answer to a submit; `item_ids` are in the order of the request's items."""
+
+    batch_id: str
+    total_items: int
+    item_ids: list[str]
+    status: Literal["queued"] = "queued"
+
+
+class ItemAnswer(_Wire):
+    """One item in a status answer."""
+
+    item_id: str
+    custom_id: str | None = None
+    status: ItemStatus
+    url: str | None = None
+    """Set exactly when `done`."""
+    error: str | None = None
+    """Set exactly when the status is `error`; for people."""
+    error_code: str | None = None
+    """Set exactly when the status is `error`; stable, for programs."""
+    audio_s: float | None = None
+    """Length of the audio, once known."""
+
+
+class StatusAnswer(_Wire):
+    """Answer to a poll: status and counts are derived from exactly these items."""
+
+    batch_id: str
+    label: str
+    status: BatchStatus
+    completed: int
+    failed: int
+    total: int
+    items: list[ItemAnswer]
+
+
+class Problem(BaseModel):
+    """An error answer (RFC 9457, `application/problem+json`)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    """Stable, for programs."""

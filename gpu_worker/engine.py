@@ -1,0 +1,96 @@
+"""The Engine interface: what the pipe asks of a model, and what it gets back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asr_queue.domain.transcript import Word
+from asr_queue.errors import CallerError
+
+Samples = NDArray[np.float32]
+"""float32[n_samples], mono, in [-1, 1], at the engine's sample rate."""
+
+In_contra = TypeVar("In_contra", contravariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one engine can take; the cutter and the batcher obey it."""
+
+    max_micro_batch: int
+    """Inputs in one `run`, at least 1."""
+    max_chunk_s: float
+    """Longest audio of one input, in seconds."""
+    sample_rate_hz: int
+    """Rate that the samples must have."""
+    languages: frozenset[str]
+    """Codes (of `asr_queue.domain.languages`) that may be given as a hint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechInput:
+    """One chunk of speech to recognise."""
+
+    samples: Samples
+    """At least one sample, at most `limits.max_chunk_s`."""
+    language: str | None
+    """Language code to take as given, or None to identify it."""
+    want_words: bool
+    """Whether word times are asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognition:
+    """What was said in one chunk."""
+
+    text: str
+    """Stripped; empty where nothing was said."""
+    language: str | None
+    """Code of the given or identified language; None where nothing was said and none was given."""
+    words: tuple[Word, ...] | None
+    """Seconds from the start of the chunk, in order; None unless asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[Out_co]):
+    """One input succeeded."""
+
+    value: Out_co
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One input failed, through its own fault."""
+
+    error: CallerError
+
+
+class Engine(Protocol[In_contra, Out_co]):
+    """load -> run* -> unload, from one thread. `run` never touches the network."""
+
+    @property
+    def limits(self) -> Limits:
+        """Known before `load`."""
+
+    def load(self) -> None:
+        """Put the weights on the device and warm up; idempotent."""
+
+    def run(self, micro_batch: Sequence[In_contra]) -> Sequence[Done[Out_co] | Failed]:
+        """Process one micro-batch: one outcome an input, in input order; a bad input fails alone.
+
+        Args:
+            micro_batch: 1 to `limits.max_micro_batch` inputs.
+
+        Raises:
+            EngineOutOfMemoryError: nothing was produced; the caller may halve and try again.
+        """
+
+    def unload(self) -> None:
+        """Give the memory back; `load` works again afterwards. Idempotent."""
+
+
+SpeechEngine: TypeAlias = Engine[SpeechInput, Recognition]

@@ -1,0 +1,62 @@
+"""The values that travel down the pipe."""
+
+from dataclasses import dataclass, field
+
+from asr_queue.domain.items import Item
+from asr_queue.domain.transcript import Word
+from asr_queue.errors import AsrQueueError
+from asr_queue.ports import Delivery
+from gpu_worker.engine import Samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """An item that this worker has started, and the delivery that brought it."""
+
+    item: Item
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Audio cut from one item before the model."""
+
+    claimed: Claimed
+    position: int
+    """Place among the item's chunks, from 0."""
+    of: int
+    """How many chunks the item was cut into, at least 1."""
+    offset_s: float
+    """Where the chunk begins in the item's audio."""
+    duration_s: float
+    samples: Samples = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A decoded item, cut to what the engine takes."""
+
+    claimed: Claimed
+    audio_s: float
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """An item that ended, or must come again, for this reason; it rides the same pipe to the end."""
+
+    claimed: Claimed
+    error: AsrQueueError
+    """CallerError: the item ends `error`. RetryableError or any other: the message is hidden and comes again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembled:
+    """An item's whole text, and its word times if asked for."""
+
+    claimed: Claimed
+    audio_s: float
+    text: str
+    language: str | None
+    """Language code."""
+    words: tuple[Word, ...] | None
