@@ -48,3 +48,10 @@ class EngineOutOfMemoryError(AsrQueueError):
 
     def __init__(self, message: str) -> None:
         super().__init__("engine_out_of_memory", message)
+
+
+class EngineLoadError(AsrQueueError):
+    """The engine's weights or libraries are missing or damaged; no input can be processed until that is mended."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("engine_load_failed", message)

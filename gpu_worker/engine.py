@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -91,6 +92,18 @@ class Engine(Protocol[In_contra, Out_co]):
 
     def unload(self) -> None:
         """Give the memory back; `load` works again afterwards. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """What every engine in the catalogue is built from; the worker's settings fill it."""
+
+    cache_dir: Path
+    """Folder that weights may be kept in; made when it is missing."""
+    model: str | None = None
+    """Folder or hub name of other weights; None for the engine's own."""
+    threads: int | None = None
+    """Processor threads to use, at least 1; None for every core that this process may run on."""
 
 
 SpeechEngine: TypeAlias = Engine[SpeechInput, Recognition]

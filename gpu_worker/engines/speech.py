@@ -1,0 +1,96 @@
+"""Where in a clip somebody speaks: Silero's voice activity detection, as faster-whisper ships it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from gpu_worker.engine import Samples
+
+SAMPLE_RATE_HZ: Final = 16_000
+_FRAME_SAMPLES: Final = 512
+"""What Silero judges at once: 32 ms."""
+_ONSET: Final = 0.5
+"""Probability from which a frame is speech (Silero's own default)."""
+_OFFSET: Final = 0.35
+"""Probability below which speech has ended (Silero's own default: 0.15 under the onset)."""
+_BRIDGED_SAMPLES: Final = 2 * SAMPLE_RATE_HZ
+"""Pauses shorter than this stay (faster-whisper's default)."""
+_MARGIN_SAMPLES: Final = round(0.4 * SAMPLE_RATE_HZ)
+"""What is kept on each side of speech, so that no first or last sound is lost (faster-whisper's default)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A stretch of a clip with speech in it, in samples; `0 <= start < end <= clip`."""
+
+    start: int
+    end: int
+
+
+class SpeechFinder:
+    """Silero on one thread; safe to call from several threads at once."""
+
+    def __init__(self) -> None:
+        import faster_whisper
+        from faster_whisper.vad import SileroVADModel
+
+        assets = Path(faster_whisper.__file__).parent / "assets"
+        self._model: Any = SileroVADModel(str(assets / "silero_vad_v6.onnx"))
+
+    def find(self, samples: Samples) -> list[Section]:
+        """Return the sections with speech, in order and apart; none where nobody speaks."""
+        # Silero wants whole frames; a frame of silence behind the end also lets the last word end.
+        padded = np.pad(samples, (0, _FRAME_SAMPLES - samples.size % _FRAME_SAMPLES))
+        probabilities = np.asarray(self._model(padded), dtype=np.float32).reshape(-1)
+        return _with_margins(_runs(probabilities, samples.size), samples.size)
+
+
+def join(samples: Samples, sections: Sequence[Section]) -> Samples:
+    """Return the sections' samples, one behind the other."""
+    if len(sections) == 1 and sections[0] == Section(0, samples.size):
+        return samples
+    return np.concatenate([samples[section.start : section.end] for section in sections])
+
+
+def original_sample(joined: int, sections: Sequence[Section], *, is_end: bool) -> int:
+    """Return where a sample of the joined sections lies in the clip.
+
+    Args:
+        joined: index into what `join` returned; one past its end is allowed.
+        sections: at least one.
+        is_end: whether something ends here, so that the edge between two sections belongs to the earlier one.
+    """
+    before = 0
+    for section in sections:
+        length = section.end - section.start
+        if joined < before + length or (is_end and joined == before + length):
+            return section.start + joined - before
+        before += length
+    return sections[-1].end
+
+
+def _runs(probabilities: np.ndarray[Any, np.dtype[np.float32]], n_samples: int) -> list[Section]:
+    runs: list[Section] = []
+    start: int | None = None
+    for i, probability in enumerate(probabilities):
+        if start is None and probability >= _ONSET:
+            start = i * _FRAME_SAMPLES
+        elif start is not None and probability < _OFFSET:
+            runs.append(Section(start, min(i * _FRAME_SAMPLES, n_samples)))
+            start = None
+    if start is not None:
+        runs.append(Section(start, n_samples))
+    return [run for run in runs if run.end > run.start]
+
+
+def _with_margins(runs: Sequence[Section], n_samples: int) -> list[Section]:
+    sections: list[Section] = []
+    for run in runs:
+        start, end = max(0, run.start - _MARGIN_SAMPLES), min(n_samples, run.end + _MARGIN_SAMPLES)
+        if sections and run.start - (sections[-1].end - _MARGIN_SAMPLES) < _BRIDGED_SAMPLES:
+            start = sections.pop().start
+        sections.append(Section(start, end))
+    return sections

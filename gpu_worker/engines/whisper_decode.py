@@ -1,0 +1,199 @@
+"""What one Whisper model does with a batch of clips: encode, identify, generate, align, and look again.
+
+Every method may be called from several threads at once; the model has as many workers as it was given.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_worker.engine import Samples
+from gpu_worker.engines.whisper_words import Piece, text_of
+
+FRAMES_PER_S: Final = 100
+FULL_WINDOW_FRAMES: Final = 3_000
+"""What Whisper was trained on: 30 s."""
+_FRAMES_PER_POSITION: Final = 2
+_ATTENTION_LIMIT: Final = FULL_WINDOW_FRAMES**2
+"""Most squared frames encoded at once: one full window, whose attention takes 72 MB in Whisper base."""
+_MAX_TOKENS: Final = 448
+"""Whisper's context for text, prompt included."""
+_TOKENS_PER_S: Final = 20
+"""More than anybody says, in any language's tokens; beyond it the decoder is repeating itself."""
+_TOKENS_BESIDE: Final = 16
+_UNSURE_LOG_PROBABILITY: Final = -1.0
+_REPETITIVE_RATIO: Final = 2.4
+_SILENT_PROBABILITY: Final = 0.6
+"""This and the two above are the thresholds of Whisper's reference implementation."""
+
+Features = NDArray[np.float32]
+"""float32[n_mels, n_frames], log-mel, 100 frames a second."""
+Encoded = NDArray[np.float32]
+"""float32[n_clips, n_positions, width], 50 positions a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What the model made of one clip."""
+
+    language: str
+    tokens: tuple[int, ...]
+    """Text tokens only."""
+    text: str
+    is_doubtful: bool
+    """Unlikely, repetitive or endless: worth another, dearer look."""
+
+
+class Decoder:
+    """A loaded model with fixed decoding options; keeps nothing between calls."""
+
+    def __init__(self, model: Any, beam_size: int) -> None:
+        """Take a loaded `faster_whisper.WhisperModel` and how many hypotheses to keep, at least 1."""
+        from faster_whisper.tokenizer import Tokenizer
+        from faster_whisper.transcribe import get_suppressed_tokens
+
+        self._model = model
+        self._beam_size = beam_size
+        self._new_tokenizer = Tokenizer
+        self._tokenizers: dict[str, Any] = {}
+        self._suppressed = list(get_suppressed_tokens(self._tokenizer("en"), [-1]))
+
+    def features(self, samples: Samples) -> Features:
+        """Return the log-mel features of at least one sample, without padding."""
+        found: Features = self._model.feature_extractor(samples)[:, :-1]
+        return found
+
+    def encode(self, clips: Sequence[Features], window_frames: int) -> Encoded:
+        """Encode clips, each padded to the same window.
+
+        Args:
+            clips: at least one, each at most `window_frames` long.
+            window_frames: even, at most `FULL_WINDOW_FRAMES`; the time taken grows faster than it.
+        """
+        at_once = max(1, _ATTENTION_LIMIT // window_frames**2)
+        padded = [np.pad(clip, ((0, 0), (0, window_frames - clip.shape[1]))) for clip in clips]
+        parts = [
+            np.asarray(self._model.model.encode(_storage(np.stack(padded[i : i + at_once])), to_cpu=True))
+            for i in range(0, len(padded), at_once)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def identify(self, encoded: Encoded) -> list[str]:
+        """Return Whisper's code of the likeliest language of each clip."""
+        if not self._model.model.is_multilingual:
+            return ["en"] * len(encoded)
+        found = self._model.model.detect_language(_storage(encoded))
+        return [str(likeliest[0][0][2:-2]) for likeliest in found]
+
+    def generate(self, encoded: Encoded, languages: Sequence[str], longest_s: float) -> list[Draft]:
+        """Write down what was said in each clip.
+
+        Args:
+            encoded: from `encode`.
+            languages: Whisper's code for each clip.
+            longest_s: length of the longest clip; bounds the text.
+        """
+        tokenizers = [self._tokenizer(code) for code in languages]
+        prompts = [[*tokenizer.sot_sequence, tokenizer.no_timestamps] for tokenizer in tokenizers]
+        most_tokens = min(_MAX_TOKENS - len(prompts[0]), round(longest_s * _TOKENS_PER_S) + _TOKENS_BESIDE)
+        results = self._model.model.generate(
+            _storage(encoded),
+            prompts,
+            beam_size=self._beam_size,
+            max_length=len(prompts[0]) + most_tokens,
+            suppress_tokens=self._suppressed,
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        return [self._draft(result, code, most_tokens) for result, code in zip(results, languages, strict=True)]
+
+    def align(self, encoded: Encoded, drafts: Sequence[Draft], frames: Sequence[int]) -> list[list[Piece]]:
+        """Find when each piece of each text was said, in seconds from the start of its clip.
+
+        Args:
+            encoded: from `encode`.
+            drafts: what was said in each clip, all in one language and none without tokens.
+            frames: length of each clip without its padding.
+        """
+        tokenizer = self._tokenizer(drafts[0].language)
+        results = self._model.model.align(
+            _storage(encoded), tokenizer.sot_sequence, [list(draft.tokens) for draft in drafts], list(frames)
+        )
+        return [
+            _pieces(tokenizer, draft.tokens, result.alignments) for draft, result in zip(drafts, results, strict=True)
+        ]
+
+    def look_again(self, features_of: Samples, language: str | None) -> Draft:
+        """Recognise one clip alone in the full window, at rising temperatures until the text looks sound.
+
+        Args:
+            features_of: the clip's samples, at most 30 s.
+            language: Whisper's code, or None to identify it.
+        """
+        segments, info = self._model.transcribe(
+            features_of,
+            language=language,
+            beam_size=self._beam_size,
+            condition_on_previous_text=False,
+            vad_filter=False,
+        )
+        end = self._tokenizer(info.language).eot
+        tokens = [token for segment in segments for token in segment.tokens if token < end]
+        return self._drafted(info.language, tokens[: _MAX_TOKENS // 2], is_doubtful=False)
+
+    def _tokenizer(self, language: str) -> Any:
+        if language not in self._tokenizers:
+            self._tokenizers[language] = self._new_tokenizer(
+                self._model.hf_tokenizer, self._model.model.is_multilingual, task="transcribe", language=language
+            )
+        return self._tokenizers[language]
+
+    def _draft(self, result: Any, language: str, most_tokens: int) -> Draft:
+        tokens = result.sequences_ids[0]
+        log_probability = result.scores[0] * len(tokens) / (len(tokens) + 1)
+        is_unsure = log_probability < _UNSURE_LOG_PROBABILITY
+        if is_unsure and result.no_speech_prob > _SILENT_PROBABILITY:
+            return self._drafted(language, [], is_doubtful=False)
+        draft = self._drafted(language, tokens, is_doubtful=False)
+        if is_unsure or len(tokens) >= most_tokens or _is_repetitive(draft.text):
+            return Draft(language=language, tokens=draft.tokens, text=draft.text, is_doubtful=True)
+        return draft
+
+    def _drafted(self, language: str, tokens: Sequence[int], *, is_doubtful: bool) -> Draft:
+        tokenizer = self._tokenizer(language)
+        text_tokens = tuple(token for token in tokens if token < tokenizer.eot)
+        return Draft(
+            language=language, tokens=text_tokens, text=text_of(tokenizer.decode(text_tokens)), is_doubtful=is_doubtful
+        )
+
+
+def _storage(array: NDArray[np.float32]) -> Any:
+    from ctranslate2 import StorageView
+
+    return StorageView.from_array(np.ascontiguousarray(array))
+
+
+def _is_repetitive(text: str) -> bool:
+    raw = text.encode()
+    return len(raw) / len(zlib.compress(raw)) > _REPETITIVE_RATIO
+
+
+def _pieces(tokenizer: Any, tokens: Sequence[int], alignments: Sequence[tuple[int, int]]) -> list[Piece]:
+    texts, groups = tokenizer.split_tokens_on_unicode(list(tokens))
+    # The alignment walks from token to token; where it first meets one, that token begins, and the end of the
+    # text counts as one more token.
+    begins_s: dict[int, float] = {}
+    for token_index, position in alignments:
+        begins_s.setdefault(token_index, position * _FRAMES_PER_POSITION / FRAMES_PER_S)
+    last_s = max(begins_s.values(), default=0.0)
+    pieces: list[Piece] = []
+    first = 0
+    for text, group in zip(texts, groups, strict=True):
+        after = first + len(group)
+        pieces.append(Piece(text, begins_s.get(first, last_s), begins_s.get(after, last_s)))
+        first = after
+    return pieces

@@ -1,0 +1,172 @@
+"""The clips of one micro-batch through one model, spread over its workers.
+
+clip ─▶ speech only ─▶ features ─▶ batch of one window ─▶ encode ─▶ identify ─▶ generate ─▶ align
+        (none: "")                 (trimmed to the clip)                          │
+                                                doubtful: full window, alone ◀────┘
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from math import ceil
+from typing import Any, Final, TypeVar
+
+from asr_queue.domain.transcript import Word
+from gpu_worker.engine import Recognition, Samples, SpeechInput
+from gpu_worker.engines.speech import SAMPLE_RATE_HZ, Section, SpeechFinder, join, original_sample
+from gpu_worker.engines.whisper_decode import FRAMES_PER_S, FULL_WINDOW_FRAMES, Decoder, Draft, Features
+from gpu_worker.engines.whisper_words import Piece, words_of
+
+_BATCH: Final = 4
+"""Clips decoded at once by one worker."""
+_SILENCE_S: Final = 3.0
+"""Least padding behind the speech: Whisper repeats itself where it hears no end."""
+_STEP_S: Final = 2.5
+"""Windows are multiples of this, so that clips of like length share one."""
+_WHISPER_CODES: Final = {"jv": "jw"}
+"""Where Whisper's code of a language is not ours."""
+_OUR_CODES: Final = {theirs: ours for ours, theirs in _WHISPER_CODES.items()}
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Clip:
+    """One input with speech in it."""
+
+    index: int
+    wanted: SpeechInput
+    sections: Sequence[Section]
+    speech: Samples
+    """The sections, joined."""
+    features: Features
+
+    @property
+    def language(self) -> str | None:
+        """Whisper's code of the hint."""
+        code = self.wanted.language
+        return code and _WHISPER_CODES.get(code, code)
+
+    @property
+    def window_frames(self) -> int:
+        """The window of this clip, whatever its neighbours."""
+        speech_s = self.features.shape[1] / FRAMES_PER_S
+        return min(FULL_WINDOW_FRAMES, round(ceil((speech_s + _SILENCE_S) / _STEP_S) * _STEP_S * FRAMES_PER_S))
+
+
+class Recogniser:
+    """A decoder, a speech finder and as many threads as the model has workers."""
+
+    def __init__(self, model: Any, *, workers: int, beam_size: int) -> None:
+        """Take a loaded `faster_whisper.WhisperModel` with `workers` workers."""
+        self._decoder = Decoder(model, beam_size)
+        self._finder = SpeechFinder()
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="whisper")
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+    def recognise(self, inputs: Sequence[tuple[int, SpeechInput]]) -> dict[int, Recognition]:
+        """Return what was said in each input, by the index that came with it.
+
+        Raises:
+            MemoryError: none left; nothing is kept.
+        """
+        prepared = self._spread(self._prepare, inputs)
+        recognised = {
+            index: Recognition(text="", language=one.language, words=() if one.want_words else None)
+            for index, one in inputs
+        }
+        batches = _batches([clip for clip in prepared if clip is not None])
+        recognised.update(chain.from_iterable(self._spread(self._recognise, batches)))
+        return recognised
+
+    def _spread(self, work: Callable[[In], Out], things: Sequence[In]) -> list[Out]:
+        """Do the work on every worker, the first things first; all of it has ended on return, failed or not."""
+        futures = [self._pool.submit(work, thing) for thing in things]
+        errors = [error for future in futures if (error := future.exception()) is not None]
+        if errors:
+            raise errors[0]
+        return [future.result() for future in futures]
+
+    def _prepare(self, numbered: tuple[int, SpeechInput]) -> _Clip | None:
+        index, wanted = numbered
+        sections = self._finder.find(wanted.samples)
+        if not sections:
+            return None
+        speech = join(wanted.samples, sections)
+        return _Clip(
+            index=index, wanted=wanted, sections=sections, speech=speech, features=self._decoder.features(speech)
+        )
+
+    def _recognise(self, clips: Sequence[_Clip]) -> list[tuple[int, Recognition]]:
+        decoder = self._decoder
+        encoded = decoder.encode([clip.features for clip in clips], clips[0].window_frames)
+        languages = [clip.language for clip in clips]
+        unknown = [i for i, language in enumerate(languages) if language is None]
+        if unknown:
+            for i, language in zip(unknown, decoder.identify(encoded[unknown]), strict=True):
+                languages[i] = language
+        known = [language for language in languages if language is not None]
+        longest_s = max(clip.speech.size for clip in clips) / SAMPLE_RATE_HZ
+        drafts = decoder.generate(encoded, known, longest_s)
+        pieces: dict[int, list[Piece]] = {}
+        for rows in _by_language(drafts, [i for i, clip in enumerate(clips) if clip.wanted.want_words]):
+            frames = [clips[i].features.shape[1] for i in rows]
+            pieces |= zip(rows, decoder.align(encoded[rows], [drafts[i] for i in rows], frames), strict=True)
+        del encoded
+        return [
+            (clip.index, self._look_again(clip) if draft.is_doubtful else _recognition(clip, draft, pieces.get(i, ())))
+            for i, (clip, draft) in enumerate(zip(clips, drafts, strict=True))
+        ]
+
+    def _look_again(self, clip: _Clip) -> Recognition:
+        draft = self._decoder.look_again(clip.speech, clip.language)
+        pieces: Sequence[Piece] = ()
+        if draft.text and clip.wanted.want_words:
+            encoded = self._decoder.encode([clip.features], FULL_WINDOW_FRAMES)
+            pieces = self._decoder.align(encoded, [draft], [clip.features.shape[1]])[0]
+        return _recognition(clip, draft, pieces)
+
+
+def _batches(clips: Sequence[_Clip]) -> list[list[_Clip]]:
+    """Put clips of one window together, the dearest batch first, so that the workers end at about the same time."""
+    by_window: dict[int, list[_Clip]] = defaultdict(list)
+    for clip in clips:
+        by_window[clip.window_frames].append(clip)
+    batches = [together[i : i + _BATCH] for together in by_window.values() for i in range(0, len(together), _BATCH)]
+    return sorted(batches, key=lambda batch: -len(batch) * batch[0].window_frames)
+
+
+def _by_language(drafts: Sequence[Draft], rows: Iterable[int]) -> Iterable[list[int]]:
+    """Return the rows that can be aligned, those of one language together."""
+    by_language: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        if drafts[row].text and not drafts[row].is_doubtful:
+            by_language[drafts[row].language].append(row)
+    return by_language.values()
+
+
+def _recognition(clip: _Clip, draft: Draft, pieces: Sequence[Piece]) -> Recognition:
+    said = bool(draft.text)
+    language = _OUR_CODES.get(draft.language, draft.language) if said else clip.wanted.language
+    words = _in_clip(words_of(pieces, draft.language), clip) if clip.wanted.want_words else None
+    return Recognition(text=draft.text, language=language, words=words)
+
+
+def _in_clip(words: Sequence[Word], clip: _Clip) -> tuple[Word, ...]:
+    """Move words from the time of the speech to the time of the clip."""
+
+    def moved_s(time_s: float, *, is_end: bool) -> float:
+        joined = min(round(time_s * SAMPLE_RATE_HZ), clip.speech.size)
+        return original_sample(joined, clip.sections, is_end=is_end) / SAMPLE_RATE_HZ
+
+    moved: list[Word] = []
+    for word in words:
+        start_s = moved_s(word.start_s, is_end=False)
+        moved.append(Word(start_s, max(start_s, moved_s(word.end_s, is_end=True)), word.text))
+    return tuple(moved)
