@@ -1,0 +1,51 @@
+"""The client of asr-queue.
+
+    from asr_queue.client import Client
+
+    with Client("http://127.0.0.1:8000", api_key) as client:
+        for result in client.transcribe(["talk.mp3", "interview.m4a"], timestamps=True):
+            print(result.path, result.transcript.text if result.transcript else result.error)
+
+`AsyncClient` is the same for asyncio. `asr_queue.client.errors` has the tree of everything that may be raised.
+"""
+
+from asr_queue.client.aio import AsyncClient
+from asr_queue.client.blocking import Client
+from asr_queue.client.errors import (
+    ApiError,
+    BadAnswerError,
+    DeadlineError,
+    ItemFailedError,
+    QueueClientError,
+    SourceError,
+    TransportError,
+)
+from asr_queue.client.pacing import PollPolicy, RetryPolicy
+from asr_queue.client.protocol import transcribe_item
+from asr_queue.client.results import ItemResult, Progress
+from asr_queue.wire.api import ItemAnswer, StatusAnswer, SubmitAnswer, SubmitItem, UploadAnswer
+from asr_queue.wire.transcript import Transcript, TranscriptWord
+
+__all__ = [
+    "ApiError",
+    "AsyncClient",
+    "BadAnswerError",
+    "Client",
+    "DeadlineError",
+    "ItemAnswer",
+    "ItemFailedError",
+    "ItemResult",
+    "PollPolicy",
+    "Progress",
+    "QueueClientError",
+    "RetryPolicy",
+    "SourceError",
+    "StatusAnswer",
+    "SubmitAnswer",
+    "SubmitItem",
+    "Transcript",
+    "TranscriptWord",
+    "TransportError",
+    "UploadAnswer",
+    "transcribe_item",
+]

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from importlib.resources import files
@@ -107,9 +106,9 @@ def _build(folder: Path) -> None:
 def _put_in_place(fresh: Path, folder: Path) -> None:
     damaged = fresh.with_name(f"{fresh.name}-damaged")
     if folder.exists():
-        os.rename(folder, damaged)
+        folder.rename(damaged)
     try:
-        os.rename(fresh, folder)
+        fresh.rename(folder)
     except OSError:
         # Another process was faster: a folder that is not empty cannot be replaced by a rename.
         if not _is_intact(folder):

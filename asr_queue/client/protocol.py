@@ -1,0 +1,179 @@
+"""The contract as values: a call says what to send and how to read the answer. No I/O."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Final, Generic, Literal, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, ValidationError
+
+from asr_queue.client.errors import ApiError, BadAnswerError
+from asr_queue.wire.api import (
+    MAX_CUSTOM_ID_CHARS,
+    ItemAnswer,
+    Problem,
+    StatusAnswer,
+    SubmitAnswer,
+    SubmitItem,
+    SubmitRequest,
+    UploadAnswer,
+)
+from asr_queue.wire.transcript import Transcript
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+_MAX_DETAIL_CHARS: Final = 300
+"""How much of an answer that is no problem document is shown to people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[T]):
+    """One request, without the address and the key."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    """Below the base URL, percent-encoded."""
+    read: Callable[[bytes], T]
+    """Makes the value from the body of a good answer; raises BadAnswerError."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """A good answer."""
+
+    value: T
+    retry_after_s: float | None = None
+    """Set where the server asks not to be asked again sooner."""
+
+
+def transcribe_item(
+    file_id: str, *, language: str = "auto", timestamps: bool = False, custom_id: str | None = None
+) -> SubmitItem:
+    """Return an item that asks for the transcript of an upload.
+
+    Args:
+        file_id: what `upload` answered.
+        language: "auto", an English name or an ISO 639 code.
+        timestamps: whether the transcript is to have word times.
+        custom_id: at most 500 characters; echoed back, never interpreted.
+    """
+    return SubmitItem(
+        operation="transcribe",
+        ref_audio=file_id,
+        language=language,
+        return_timestamps=timestamps,
+        custom_id=custom_id,
+    )
+
+
+def upload_call() -> Call[UploadAnswer]:
+    """Step 1; its body is a file, and whoever sends it adds that."""
+    return Call(method="POST", path="/api/v1/files/upload", read=_reader(UploadAnswer))
+
+
+def submit_call(items: Sequence[SubmitItem], *, label: str, idempotency_key: str) -> Call[SubmitAnswer]:
+    """Step 2.
+
+    Raises:
+        ValueError: no items, more than 1,000, or a label of more than 500 characters.
+    """
+    request = SubmitRequest(label=label, items=list(items))
+
+    def read(body: bytes) -> SubmitAnswer:
+        answer = _reader(SubmitAnswer)(body)
+        if len(answer.item_ids) != len(request.items):
+            raise BadAnswerError(f"{len(request.items)} items were submitted, {len(answer.item_ids)} came back")
+        return answer
+
+    return Call(
+        method="POST",
+        path="/api/v1/queue/submit",
+        read=read,
+        headers={"Content-Type": "application/json", "Idempotency-Key": idempotency_key},
+        body=request.model_dump_json().encode(),
+    )
+
+
+def status_call(batch_id: str) -> Call[StatusAnswer]:
+    """Step 3."""
+    return Call(method="GET", path=f"/api/v1/queue/status/{quote(batch_id, safe='')}", read=_reader(StatusAnswer))
+
+
+def fetch_call(item: ItemAnswer | str) -> Call[Transcript]:
+    """Step 4. Only the last part of the URL is used, so that the key never goes to another host.
+
+    Args:
+        item: a finished item, its `url`, or the last part of that.
+
+    Raises:
+        ValueError: the item has no transcript (it is not done).
+    """
+    url = item.url if isinstance(item, ItemAnswer) else item
+    name = (url or "").rpartition("/")[2]
+    if not name:
+        state = f"item {item.item_id} is {item.status}" if isinstance(item, ItemAnswer) else f"{item!r} names no file"
+        raise ValueError(f"there is no transcript to fetch: {state}")
+    return Call(method="GET", path=f"/api/v1/files/{quote(name, safe='')}", read=_reader(Transcript))
+
+
+def as_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+    """Return what an answer that is not 2xx means; any body is understood."""
+    retry_after_s = parse_retry_after(headers)
+    if 300 <= status < 400:
+        target = headers.get("location", "somewhere else")
+        detail = f"the server redirects to {target}; use the address that it points to"
+        return ApiError(status, "redirected", detail, retry_after_s=retry_after_s)
+    try:
+        problem = Problem.model_validate_json(body)
+    except ValidationError:
+        detail = _detail_of(body) or f"the server answered {status} and said nothing more"
+        return ApiError(status, f"http_{status}", detail, retry_after_s=retry_after_s)
+    return ApiError(status, problem.code, problem.detail, retry_after_s=retry_after_s)
+
+
+def parse_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read `Retry-After`, in seconds from now or as a date; None where it is absent or makes no sense."""
+    value = headers.get("retry-after", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        # Against the server's own clock: ours may be wrong.
+        wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, wait.total_seconds())
+
+
+def displayable(name: str, *, max_chars: int = MAX_CUSTOM_ID_CHARS) -> str:
+    """Return a file name as text that UTF-8 can carry: at most `max_chars`, its end kept."""
+    return name.encode("utf-8", "replace").decode()[-max_chars:]
+
+
+def _reader(model: type[M]) -> Callable[[bytes], M]:
+    def read(body: bytes) -> M:
+        try:
+            return model.model_validate_json(body)
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the body"
+            raise BadAnswerError(f"not an answer of asr-queue: {where}: {error.errors()[0]['msg']}") from error
+
+    return read
+
+
+def _detail_of(body: bytes) -> str:
+    """Find words for people in a gateway's JSON (`message`), an ASGI framework's (`detail`) or plain text."""
+    text = body[: 4 * _MAX_DETAIL_CHARS].decode("utf-8", "replace").strip()
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return "" if text.startswith("<") else " ".join(text.split())[:_MAX_DETAIL_CHARS]
+    if isinstance(document, dict):
+        for name in ("detail", "message", "Message"):
+            if isinstance(document.get(name), str):
+                return str(document[name])[:_MAX_DETAIL_CHARS]
+    return ""

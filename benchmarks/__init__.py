@@ -1,0 +1,1 @@
+"""What is measured rather than tested, and the recordings to measure with."""
