@@ -15,6 +15,13 @@ from asr_queue.domain.items import Item, Operation
 from asr_queue.domain.keys import ApiKey
 from asr_queue.wire.messages import ItemMessage
 
+UNSENT_CHECK_S = 60
+"""Age at which the sweep first looks at a batch whose messages were not noted as sent."""
+IDEMPOTENCY_LOCK_S = 60
+"""How long a claim holds before another execution may take it over: longer than any request may run."""
+IDEMPOTENCY_RETENTION_S = 86_400
+"""How long a stored answer is given again."""
+
 
 class Clock(Protocol):
     """Where the time comes from."""
@@ -124,7 +131,7 @@ class ItemTable(Protocol):
     def settle_file(self, file: File) -> bool:
         """Note that an expired file's bytes are gone: it is not due again, and its row goes a retention later.
 
-        Returns False, changing nothing, where an item has pinned it meanwhile.
+        Returns False where an item has pinned it meanwhile: it is due again when the last pin goes.
         """
 
     # -- batches and items -------------------------------------------------------------------------------------
@@ -180,7 +187,10 @@ class ItemTable(Protocol):
     # -- what the sweep must look at ---------------------------------------------------------------------------
 
     def due_files(self, *, now: datetime, limit: int) -> list[File]:
-        """Return files whose `expires_at` has passed and which are not settled."""
+        """Return files whose `expires_at` has passed and which are not settled.
+
+        All three of these lists may be some seconds old: read the row again before anything is removed.
+        """
 
     def due_batches(self, *, now: datetime, limit: int) -> list[Batch]:
         """Return visible batches whose check is due."""
@@ -197,7 +207,7 @@ class ItemTable(Protocol):
         """Return a key, revoked or not."""
 
     def list_keys(self) -> list[ApiKey]:
-        """Return all keys, oldest first."""
+        """Return all keys, oldest first; one stored a moment ago may be missing."""
 
     def claim_idempotency(
         self, *, tenant: str, key: str, request_hash: str, now: datetime

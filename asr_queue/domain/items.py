@@ -8,6 +8,8 @@
 A final item never changes.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -92,11 +94,23 @@ class Item:
         """Return the item as done with the result of this attempt."""
         return replace(self, status=ItemStatus.DONE, finished_at=now, audio_s=audio_s, result_key=self.attempt_key())
 
-    def failed(self, error: ItemError, *, now: datetime) -> "Item":
+    def failed(self, error: ItemError, *, now: datetime, audio_s: float | None = None) -> "Item":
         """Return the item as failed."""
-        return replace(self, status=ItemStatus.ERROR, finished_at=now, error=error)
+        return replace(self, status=ItemStatus.ERROR, finished_at=now, audio_s=audio_s, error=error)
+
+    def has_outcome_of(self, other: "Item") -> bool:
+        """Whether both ended by the same try of the same attempt, as a row does after a lost reply."""
+        return self.status.is_final and (self.status, self.attempt) == (other.status, other.attempt)
 
 
 def results_prefix(tenant: str, batch_id: str) -> str:
     """Prefix of every object that any attempt at any item of a batch may have written."""
     return f"results/{tenant}/{batch_id}/"
+
+
+def pins_by_upload(items: Iterable[Item]) -> dict[str, frozenset[str]]:
+    """Return, by upload, the ids of the items that need it."""
+    pins: dict[str, set[str]] = defaultdict(set)
+    for item in items:
+        pins[item.upload_id].add(item.item_id)
+    return {upload_id: frozenset(item_ids) for upload_id, item_ids in pins.items()}

@@ -1,0 +1,226 @@
+"""The table in dictionaries."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from asr_queue.domain.batches import Batch
+from asr_queue.domain.files import File
+from asr_queue.domain.items import Item, ItemStatus, pins_by_upload
+from asr_queue.domain.keys import ApiKey
+from asr_queue.errors import CallerError
+from asr_queue.ports import (
+    IDEMPOTENCY_LOCK_S,
+    IDEMPOTENCY_RETENTION_S,
+    UNSENT_CHECK_S,
+    Clock,
+    IdempotencyClaim,
+    StoredAnswer,
+)
+
+
+@dataclass(slots=True)
+class _Execution:
+    request_hash: str
+    token: str
+    claimed_at: datetime
+    answer: str | None = None
+
+
+class MemoryTable:
+    """ItemTable for tests; safe to use from several threads. Rows stay for ever."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._files: dict[str, File] = {}
+        self._settled: set[str] = set()
+        self._batches: dict[str, Batch] = {}
+        self._next_checks: dict[str, datetime] = {}
+        self._items: dict[str, list[Item]] = {}
+        self._keys: dict[str, ApiKey] = {}
+        self._executions: dict[tuple[str, str], _Execution] = {}
+
+    # -- files -------------------------------------------------------------------------------------------------
+
+    def put_file(self, file: File) -> None:
+        """Register a file."""
+        with self._lock:
+            self._files[file.file_id] = file
+
+    def get_file(self, file_id: str) -> File | None:
+        """Return a file."""
+        with self._lock:
+            return self._files.get(file_id)
+
+    def get_files(self, file_ids: Sequence[str]) -> dict[str, File]:
+        """Return those of the files that exist."""
+        with self._lock:
+            return {file_id: self._files[file_id] for file_id in file_ids if file_id in self._files}
+
+    def settle_file(self, file: File) -> bool:
+        """Note that the bytes are gone."""
+        with self._lock:
+            if self._files[file.file_id].pinned_by:
+                return False
+            self._settled.add(file.file_id)
+            return True
+
+    # -- batches and items -------------------------------------------------------------------------------------
+
+    def create_batch(
+        self, batch: Batch, items: Sequence[Item], *, claim: IdempotencyClaim | None = None, answer: str = ""
+    ) -> None:
+        """Write a batch, its items, their pins and the answer at once."""
+        with self._lock:
+            execution = None
+            if claim is not None:
+                execution = self._executions.get((claim.tenant, claim.key))
+                if execution is None or execution.token != claim.token or execution.answer is not None:
+                    raise CallerError(
+                        "idempotency_conflict", "another execution took this request over", http_status=409
+                    )
+            pins = pins_by_upload(items)
+            for upload_id in pins:
+                self._refuse_unusable(upload_id, batch)
+            for upload_id, item_ids in pins.items():
+                self._repin(upload_id, add=item_ids)
+            self._batches[batch.batch_id] = batch
+            self._items[batch.batch_id] = list(items)
+            self._next_checks[batch.batch_id] = batch.created_at + timedelta(seconds=UNSENT_CHECK_S)
+            if execution is not None:
+                execution.answer = answer
+
+    def load_batch(self, batch_id: str) -> tuple[Batch, list[Item]] | None:
+        """Return a batch and all its items."""
+        with self._lock:
+            batch = self._batches.get(batch_id)
+            return None if batch is None else (batch, list(self._items[batch_id]))
+
+    def mark_sent(self, batch: Batch, *, next_check_at: datetime) -> None:
+        """Note that a message was sent for every item."""
+        with self._lock:
+            self._batches[batch.batch_id] = replace(self._batches[batch.batch_id], sent_at=self._clock.now())
+            self.postpone_batch(batch, next_check_at=next_check_at)
+
+    def postpone_batch(self, batch: Batch, *, next_check_at: datetime) -> None:
+        """Set when the sweep should look again."""
+        with self._lock:
+            if batch.batch_id in self._next_checks:
+                self._next_checks[batch.batch_id] = next_check_at
+
+    def finish_batch(self, batch: Batch, *, finished_at: datetime, next_check_at: datetime) -> None:
+        """Note when the last item became final."""
+        with self._lock:
+            row = self._batches[batch.batch_id]
+            self._batches[batch.batch_id] = replace(row, finished_at=row.finished_at or finished_at)
+            self.postpone_batch(batch, next_check_at=next_check_at)
+
+    def retire_batch(self, batch: Batch) -> None:
+        """Note that nothing is left to do."""
+        with self._lock:
+            self._next_checks.pop(batch.batch_id, None)
+
+    def discard_batch(self, batch_id: str) -> None:
+        """Do nothing: creation is one step here."""
+
+    def claim_item(self, batch_id: str, index: int, *, now: datetime) -> Item | None:
+        """Start an item."""
+        with self._lock:
+            items = self._items.get(batch_id, [])
+            if not 0 <= index < len(items) or items[index].status.is_final:
+                return None
+            item = items[index]
+            items[index] = replace(item, status=ItemStatus.PROCESSING, attempt=item.attempt + 1, started_at=now)
+            return items[index]
+
+    def finish_items(self, finished: Sequence[tuple[Item, File | None]]) -> list[bool]:
+        """Move items to their final state."""
+        with self._lock:
+            return [self._finish(item, file) for item, file in finished]
+
+    # -- what the sweep must look at ---------------------------------------------------------------------------
+
+    def due_files(self, *, now: datetime, limit: int) -> list[File]:
+        """Return files past their time, not pinned and not settled."""
+        with self._lock:
+            due = [file for file in self._files.values() if file.is_expired(now) and file.file_id not in self._settled]
+            return due[:limit]
+
+    def due_batches(self, *, now: datetime, limit: int) -> list[Batch]:
+        """Return batches whose check is due."""
+        with self._lock:
+            return [self._batches[batch_id] for batch_id, at in self._next_checks.items() if at <= now][:limit]
+
+    def due_drafts(self, *, now: datetime, limit: int) -> list[str]:
+        """Return nothing: creation is one step here."""
+        del now, limit
+        return []
+
+    # -- keys and idempotency ----------------------------------------------------------------------------------
+
+    def put_key(self, key: ApiKey) -> None:
+        """Store a key."""
+        with self._lock:
+            self._keys[key.key_hash] = key
+
+    def get_key(self, key_hash: str) -> ApiKey | None:
+        """Return a key."""
+        with self._lock:
+            return self._keys.get(key_hash)
+
+    def list_keys(self) -> list[ApiKey]:
+        """Return all keys, oldest first."""
+        with self._lock:
+            return sorted(self._keys.values(), key=lambda key: (key.created_at, key.key_hash))
+
+    def claim_idempotency(
+        self, *, tenant: str, key: str, request_hash: str, now: datetime
+    ) -> IdempotencyClaim | StoredAnswer | None:
+        """Ask for the right to execute a request."""
+        with self._lock:
+            execution = self._executions.get((tenant, key))
+            if execution is not None:
+                age_s = (now - execution.claimed_at).total_seconds()
+                if execution.answer is not None and age_s < IDEMPOTENCY_RETENTION_S:
+                    return StoredAnswer(request_hash=execution.request_hash, body=execution.answer)
+                if execution.answer is None and age_s < IDEMPOTENCY_LOCK_S:
+                    return None
+            token = str(uuid4())
+            self._executions[tenant, key] = _Execution(request_hash, token, now)
+            return IdempotencyClaim(tenant=tenant, key=key, request_hash=request_hash, token=token)
+
+    def release_idempotency(self, claim: IdempotencyClaim) -> None:
+        """Give an unfulfilled claim back."""
+        with self._lock:
+            execution = self._executions.get((claim.tenant, claim.key))
+            if execution is not None and execution.token == claim.token and execution.answer is None:
+                del self._executions[claim.tenant, claim.key]
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    def _refuse_unusable(self, upload_id: str, batch: Batch) -> None:
+        file = self._files.get(upload_id)
+        if file is None or file.tenant != batch.tenant:
+            raise CallerError("file_not_found", f"There is no file {upload_id}.", http_status=404)
+        if file.is_expired(self._clock.now()):
+            raise CallerError("file_expired", f"File {upload_id} has expired.", http_status=410)
+
+    def _repin(
+        self, upload_id: str, *, add: frozenset[str] = frozenset(), remove: frozenset[str] = frozenset()
+    ) -> None:
+        file = self._files[upload_id]
+        self._files[upload_id] = replace(file, pinned_by=(file.pinned_by | add) - remove)
+
+    def _finish(self, item: Item, file: File | None) -> bool:
+        row = self._items[item.batch_id][item.index]
+        if row.status.is_final:
+            return row.has_outcome_of(item)
+        self._items[item.batch_id][item.index] = item
+        if file is not None:
+            self._files[file.file_id] = file
+        if item.upload_id in self._files:
+            self._repin(item.upload_id, remove=frozenset({item.item_id}))
+        return True

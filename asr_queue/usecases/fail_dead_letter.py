@@ -1,0 +1,24 @@
+"""End an item that was tried too often."""
+
+from asr_queue.domain.items import Item, ItemError
+from asr_queue.ports import Clock, ItemTable
+from asr_queue.wire.messages import ItemMessage
+
+_TOO_MANY_ATTEMPTS = ItemError(
+    "too_many_attempts",
+    "This item was given up: each attempt at it crashed or ran out of time. Check that the recording plays, then "
+    "submit it again.",
+)
+
+
+def fail_dead_letter(message: ItemMessage, *, table: ItemTable, clock: Clock) -> Item | None:
+    """Move the item that a dead letter names to `error`; return it, or None where it was final or gone."""
+    found = table.load_batch(message.batch_id)
+    if found is None or not 0 <= message.index < len(found[1]):
+        return None
+    item = found[1][message.index]
+    if item.item_id != message.item_id or item.status.is_final:
+        return None
+    failed = item.failed(_TOO_MANY_ATTEMPTS, now=clock.now())
+    [is_ours] = table.finish_items([(failed, None)])
+    return failed if is_ours else None

@@ -1,0 +1,74 @@
+"""Publish what became of items: write the result, then move the item."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from asr_queue.domain.files import File, FileKind
+from asr_queue.domain.items import Item, ItemError
+from asr_queue.ports import Clock, ItemTable, ObjectStore
+from asr_queue.wire.transcript import Transcript
+
+_JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one attempt at an item ended."""
+
+    item: Item
+    """As it was claimed."""
+    audio_s: float | None = None
+    """Length of the audio; None where it could not be decoded."""
+    transcript_bytes: int | None = None
+    """Size of the result that `write_transcript` wrote; None where the item failed."""
+    error: ItemError | None = None
+    """Set exactly where the item failed."""
+
+
+def write_transcript(item: Item, transcript: Transcript, *, store: ObjectStore) -> int:
+    """Write a transcript under the key of the item's attempt, where nobody sees it yet; return its size in bytes."""
+    data = transcript.to_json()
+    store.put(item.attempt_key(), data, content_type=_JSON)
+    return len(data)
+
+
+def record_outcomes(
+    outcomes: Sequence[Outcome], *, store: ObjectStore, table: ItemTable, clock: Clock, file_ttl_s: int
+) -> list[bool]:
+    """Move items to their final state, and register their results for `file_ttl_s` seconds.
+
+    Returns:
+        For each: whether this attempt is the one that counts. Either way the item is final, and its message may be
+        acknowledged; the object of an attempt that came too late is removed.
+
+    Raises:
+        RetryableError: nothing is known; no message may be acknowledged. Calling again is always safe.
+    """
+    now = clock.now()
+    finished = [_finished(outcome, now, file_ttl_s) for outcome in outcomes]
+    counts = table.finish_items(finished)
+    late = [item.attempt_key() for (item, file), ours in zip(finished, counts, strict=True) if file and not ours]
+    if late:
+        store.delete(late)
+    return counts
+
+
+def _finished(outcome: Outcome, now: datetime, file_ttl_s: int) -> tuple[Item, File | None]:
+    if outcome.error is not None:
+        return outcome.item.failed(outcome.error, now=now, audio_s=outcome.audio_s), None
+    if outcome.audio_s is None or outcome.transcript_bytes is None:
+        raise ValueError(f"item {outcome.item.item_id} neither failed nor has a result")
+    item = outcome.item.done(now=now, audio_s=outcome.audio_s)
+    file = File(
+        file_id=item.item_id,
+        tenant=item.tenant,
+        kind=FileKind.RESULT,
+        object_key=item.attempt_key(),
+        size_bytes=outcome.transcript_bytes,
+        content_type=_JSON,
+        created_at=now,
+        expires_at=now + timedelta(seconds=file_ttl_s),
+        file_name=item.result_name,
+    )
+    return item, file

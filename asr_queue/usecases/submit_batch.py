@@ -1,0 +1,192 @@
+"""Accept a batch: rows first, then messages."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import uuid4
+
+from asr_queue.domain.batches import Batch
+from asr_queue.domain.files import File
+from asr_queue.domain.items import Item, Operation
+from asr_queue.domain.languages import resolve
+from asr_queue.errors import CallerError, RetryableError
+from asr_queue.ports import Clock, IdempotencyClaim, ItemTable, StoredAnswer, WorkQueues
+from asr_queue.wire.api import SubmitAnswer, SubmitItem, SubmitRequest
+from asr_queue.wire.messages import ItemMessage
+
+FIRST_CHECK_S: Final = 120
+"""When the sweep first asks whether a batch has finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What a submit came to."""
+
+    answer: SubmitAnswer
+    is_replay: bool
+    """Whether this is the stored answer of an earlier request with the same Idempotency-Key."""
+    unsent: int
+    """Items whose message was refused for now; the sweep sends them."""
+
+
+def submit_batch(
+    request: SubmitRequest,
+    *,
+    tenant: str | None,
+    table: ItemTable,
+    queues: WorkQueues,
+    clock: Clock,
+    idempotency_key: str | None = None,
+) -> Submitted:
+    """Register a batch and send its items to the workers; all of it, or nothing.
+
+    Args:
+        request: 1 to 1,000 items.
+        tenant: whose files may be named; None where ids alone are the right to use them, and the batch then
+            belongs to the tenant of its first upload.
+        idempotency_key: a repeated request with this key gets the first one's answer.
+
+    Raises:
+        CallerError: which item is at fault, and why: `unknown_operation`, `operation_unavailable`,
+            `unknown_language`, `file_not_found`, `file_expired`; or `request_in_progress`,
+            `idempotency_key_reused`.
+    """
+    drafts = [_checked(item, place) for place, item in enumerate(request.items)]
+    uploads = table.get_files([draft.ref_audio for draft in drafts])
+    now = clock.now()
+    if tenant is None:
+        first = uploads.get(drafts[0].ref_audio)
+        tenant = first.tenant if first is not None else ""
+    claim: IdempotencyClaim | None = None
+    if idempotency_key is not None:
+        claim_or_answer = _claim(request, tenant, idempotency_key, table, now)
+        if isinstance(claim_or_answer, SubmitAnswer):
+            return Submitted(claim_or_answer, is_replay=True, unsent=0)
+        claim = claim_or_answer
+    try:
+        batch, items = _rows(request, drafts, uploads, tenant, now)
+        answer = SubmitAnswer(
+            batch_id=batch.batch_id, total_items=batch.total, item_ids=[item.item_id for item in items]
+        )
+        table.create_batch(batch, items, claim=claim, answer=answer.model_dump_json())
+    except CallerError:
+        if claim is not None:
+            table.release_idempotency(claim)
+        raise
+    return Submitted(answer, is_replay=False, unsent=_send(batch, items, table, queues, now))
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    operation: Operation
+    ref_audio: str
+    language: str | None
+    item: SubmitItem
+
+
+def _checked(item: SubmitItem, place: int) -> _Draft:
+    try:
+        operation = Operation(item.operation)
+    except ValueError:
+        known = ", ".join(Operation)
+        raise CallerError(
+            "unknown_operation", f"items[{place}].operation is {item.operation!r}; known are: {known}."
+        ) from None
+    if operation is not Operation.TRANSCRIBE:
+        raise CallerError(
+            "operation_unavailable", f"items[{place}].operation: {operation} has no engine in this system."
+        )
+    language = None
+    if item.language is not None and item.language.strip().casefold() != "auto":
+        language = resolve(item.language)
+        if language is None:
+            raise CallerError(
+                "unknown_language",
+                f'items[{place}].language is {item.language!r}; use "auto", an English name such as "German", or an '
+                f'ISO 639-1 code such as "de".',
+            )
+    return _Draft(operation, item.ref_audio, language, item)
+
+
+def _claim(
+    request: SubmitRequest, tenant: str, key: str, table: ItemTable, now: datetime
+) -> IdempotencyClaim | SubmitAnswer:
+    request_hash = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    found = table.claim_idempotency(tenant=tenant, key=key, request_hash=request_hash, now=now)
+    if found is None:
+        raise CallerError(
+            "request_in_progress",
+            "A request with this Idempotency-Key is being served right now; ask again in a second.",
+            http_status=409,
+        )
+    if isinstance(found, StoredAnswer):
+        if found.request_hash != request_hash:
+            raise CallerError(
+                "idempotency_key_reused", "This Idempotency-Key was used for another request; use a new one."
+            )
+        return SubmitAnswer.model_validate_json(found.body)
+    return found
+
+
+def _rows(
+    request: SubmitRequest, drafts: list[_Draft], uploads: dict[str, File], tenant: str, now: datetime
+) -> tuple[Batch, list[Item]]:
+    batch = Batch(batch_id=str(uuid4()), tenant=tenant, total=len(drafts), created_at=now, label=request.label or "")
+    items = []
+    for place, draft in enumerate(drafts):
+        upload = uploads.get(draft.ref_audio)
+        if upload is None or upload.tenant != tenant:
+            raise CallerError(
+                "file_not_found",
+                f"items[{place}].ref_audio: there is no file {draft.ref_audio!r}; upload it first.",
+                http_status=404,
+            )
+        if upload.is_expired(now):
+            raise CallerError(
+                "file_expired",
+                f"items[{place}].ref_audio: file {draft.ref_audio} expired at {upload.expires_at.isoformat()}; "
+                f"upload it again.",
+                http_status=410,
+            )
+        items.append(
+            Item(
+                batch_id=batch.batch_id,
+                index=place,
+                item_id=str(uuid4()),
+                tenant=tenant,
+                operation=draft.operation,
+                upload_id=upload.file_id,
+                upload_key=upload.object_key,
+                created_at=now,
+                custom_id=draft.item.custom_id,
+                text="" if draft.operation is Operation.TRANSCRIBE else draft.item.text or "",
+                language=draft.language,
+                return_timestamps=draft.item.return_timestamps,
+            )
+        )
+    return batch, items
+
+
+def _send(batch: Batch, items: list[Item], table: ItemTable, queues: WorkQueues, now: datetime) -> int:
+    """Send the messages; the batch is accepted already, so whatever fails here is the sweep's to repeat."""
+    try:
+        unsent = send_items(items, queues)
+        if not unsent:
+            table.mark_sent(batch, next_check_at=now + timedelta(seconds=FIRST_CHECK_S))
+    except RetryableError:
+        return len(items)
+    return unsent
+
+
+def send_items(items: list[Item], queues: WorkQueues) -> int:
+    """Send a message for each item to the queue of its operation; return how many were refused."""
+    refused = 0
+    for operation in {item.operation for item in items}:
+        messages = [
+            ItemMessage(batch_id=item.batch_id, index=item.index, item_id=item.item_id)
+            for item in items
+            if item.operation is operation
+        ]
+        refused += len(queues[operation].send(messages))
+    return refused

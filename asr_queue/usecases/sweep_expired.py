@@ -1,0 +1,119 @@
+"""Remove what has expired, and move on what is stuck. Run every half minute; running it twice at once is harmless.
+
+due file   ── past its time, not pinned ─▶ bytes deleted, row kept for a while to say 410
+due draft  ── its creation never ended ──▶ undone
+due batch  ── messages not all sent ─────▶ sent again
+           ── unfinished, queue empty ───▶ messages were lost: sent again
+           ── finished ──────────────────▶ noted; a file's life later every attempt's object is deleted
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from asr_queue.domain.batches import Batch, finished_at
+from asr_queue.domain.items import Item, ItemStatus, Operation, results_prefix
+from asr_queue.ports import Clock, ItemTable, ObjectStore, WorkQueues
+from asr_queue.usecases.submit_batch import FIRST_CHECK_S, send_items
+
+_LEAST_POSTPONE_S: Final = FIRST_CHECK_S
+_MOST_POSTPONE_S: Final = 1800
+_GRACE_S: Final = 15
+"""How long bytes outlive their file: longer than a submit takes from looking at a file to pinning it."""
+_PARALLEL_WRITES: Final = 16
+_LIMIT: Final = 5000
+"""Rows of a kind in one run; the next run goes on."""
+
+
+@dataclass(slots=True)
+class Swept:
+    """What one run did."""
+
+    files_expired: int = 0
+    batches_finished: int = 0
+    batches_retired: int = 0
+    batches_resent: int = 0
+    items_resent: int = 0
+    drafts_discarded: int = 0
+
+
+def sweep_expired(*, store: ObjectStore, table: ItemTable, queues: WorkQueues, clock: Clock, file_ttl_s: int) -> Swept:
+    """Do everything that is due now; return what that was.
+
+    Raises:
+        RetryableError: a service failed; what was done stands, and the next run does the rest.
+    """
+    swept = Swept()
+    _expire_files(swept, store, table, clock)
+    for batch_id in table.due_drafts(now=clock.now(), limit=_LIMIT):
+        table.discard_batch(batch_id)
+        swept.drafts_discarded += 1
+    for batch in table.due_batches(now=clock.now(), limit=_LIMIT):
+        _check_batch(batch.batch_id, swept, store, table, queues, clock.now(), file_ttl_s)
+    return swept
+
+
+def _expire_files(swept: Swept, store: ObjectStore, table: ItemTable, clock: Clock) -> None:
+    due = table.due_files(now=clock.now() - timedelta(seconds=_GRACE_S), limit=_LIMIT)
+    # The list may be old: an item may have pinned a file since.
+    current = table.get_files([file.file_id for file in due])
+    expired = [file for file in current.values() if file.is_expired(clock.now())]
+    store.delete([file.object_key for file in expired])
+    with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
+        swept.files_expired += sum(pool.map(table.settle_file, current.values()))
+
+
+def _check_batch(
+    batch_id: str,
+    swept: Swept,
+    store: ObjectStore,
+    table: ItemTable,
+    queues: WorkQueues,
+    now: datetime,
+    file_ttl_s: int,
+) -> None:
+    found = table.load_batch(batch_id)
+    if found is None:
+        return
+    batch, items = found
+    ended_at = finished_at(items)
+    if ended_at is None:
+        _move_on(batch, items, swept, table, queues, now)
+        return
+    nobody_reads_at = ended_at + timedelta(seconds=file_ttl_s)
+    if now < nobody_reads_at:
+        table.finish_batch(batch, finished_at=ended_at, next_check_at=nobody_reads_at)
+        swept.batches_finished += 1
+        return
+    if batch.finished_at is None:
+        table.finish_batch(batch, finished_at=ended_at, next_check_at=now)
+    # Objects of attempts that came too late, or whose worker died before it could move the item.
+    store.delete(store.list_keys(results_prefix(batch.tenant, batch.batch_id)))
+    table.retire_batch(batch)
+    swept.batches_retired += 1
+
+
+def _move_on(
+    batch: Batch, items: list[Item], swept: Swept, table: ItemTable, queues: WorkQueues, now: datetime
+) -> None:
+    age_s = (now - batch.created_at).total_seconds()
+    next_check_at = now + timedelta(seconds=min(max(age_s, _LEAST_POSTPONE_S), _MOST_POSTPONE_S))
+    if batch.sent_at is None:
+        to_send = [item for item in items if item.status is ItemStatus.QUEUED]
+    else:
+        drained = {operation for operation in {item.operation for item in items} if _is_empty(queues, operation)}
+        to_send = [item for item in items if not item.status.is_final and item.operation in drained]
+    refused = send_items(to_send, queues)
+    if to_send:
+        swept.batches_resent += 1
+        swept.items_resent += len(to_send) - refused
+    if batch.sent_at is None and not refused:
+        table.mark_sent(batch, next_check_at=next_check_at)
+    elif not refused:
+        table.postpone_batch(batch, next_check_at=next_check_at)
+
+
+def _is_empty(queues: WorkQueues, operation: Operation) -> bool:
+    backlog = queues[operation].backlog()
+    return backlog.visible == 0 and backlog.in_flight == 0
