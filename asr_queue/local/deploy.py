@@ -1,0 +1,133 @@
+"""Fill the embedded AWS from `template.yaml`, by CloudFormation, as AWS is filled.
+
+A process of its own, `python -m asr_queue.local.deploy PARAMETERS`, whose environment leads boto3 to the emulator
+(`environment.for_clients`): what it imports is large and needed once. It prints the `Resources` as JSON.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, WaiterError
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+from asr_queue.local import package
+
+STACK = "asr-queue"
+_ARTEFACTS = "asr-queue-artefacts"
+_NO_UPDATES = "No updates are to be performed."
+_WAIT = {"Delay": 0.1, "MaxAttempts": 300}
+"""Seconds between looks at a stack being made, where botocore would wait 30, and how many."""
+
+
+class _NoManagedPolicies:
+    """The template names no managed policy by its short name, so there is nothing to look up."""
+
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+def template_path() -> Path:
+    """Return where `template.yaml` is: beside the package, in a checkout."""
+    return package.root_of("asr_queue").parent / "template.yaml"
+
+
+def expanded(template: dict[str, Any], *, code_uri: str) -> dict[str, Any]:
+    """Return a template as plain CloudFormation, its functions' code at `code_uri` (`s3://bucket/key`)."""
+    template["Globals"]["Function"]["CodeUri"] = code_uri
+    return dict(transform(template, {}, _NoManagedPolicies()))
+
+
+def deploy(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Create the stack, or bring it up to date; data stays.
+
+    Args:
+        parameters: values for the template's parameters, for those that are not to have their defaults.
+
+    Returns:
+        The stack's outputs.
+
+    Raises:
+        RuntimeError: the emulator refused the stack; the message has its reason.
+    """
+    code = package.pack()
+    key = f"{package.digest(code)}.zip"
+    s3 = boto3.client("s3", config=Config(signature_version="s3v4"))
+    s3.create_bucket(Bucket=_ARTEFACTS)
+    s3.put_object(Bucket=_ARTEFACTS, Key=key, Body=code)
+    template = expanded(yaml_parse(template_path().read_text()), code_uri=f"s3://{_ARTEFACTS}/{key}")
+    outputs = _apply(boto3.client("cloudformation"), json.dumps(template), parameters)
+    _set_time_to_live(outputs["TableName"], template["Resources"]["Table"]["Properties"]["TimeToLiveSpecification"])
+    return outputs
+
+
+def _set_time_to_live(table: str, specification: Mapping[str, Any]) -> None:
+    """Do by hand what the emulator's CloudFormation leaves out; without it no row would ever go away."""
+    dynamodb = boto3.client("dynamodb")
+    now = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+    if now["TimeToLiveStatus"] == "DISABLED":
+        dynamodb.update_time_to_live(TableName=table, TimeToLiveSpecification=specification)
+
+
+def _apply(cloudformation: Any, body: str, parameters: Mapping[str, str]) -> dict[str, str]:
+    request = {
+        "StackName": STACK,
+        "TemplateBody": body,
+        "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+        "Capabilities": ["CAPABILITY_IAM"],
+    }
+    try:
+        if not _exists(cloudformation):
+            cloudformation.create_stack(**request)
+            cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig=_WAIT)
+        elif _update(cloudformation, request):
+            cloudformation.get_waiter("stack_update_complete").wait(StackName=STACK, WaiterConfig=_WAIT)
+    except (ClientError, WaiterError) as error:
+        raise RuntimeError(f"the embedded AWS refused template.yaml: {_reason(cloudformation) or error}") from error
+    [stack] = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def _exists(cloudformation: Any) -> bool:
+    try:
+        cloudformation.describe_stacks(StackName=STACK)
+    except ClientError:
+        return False
+    return True
+
+
+def _update(cloudformation: Any, request: Mapping[str, Any]) -> bool:
+    """Ask for an update; return whether there is anything to do."""
+    try:
+        cloudformation.update_stack(**request)
+    except ClientError as error:
+        if error.response["Error"]["Message"] == _NO_UPDATES:  # it has no code of its own, on AWS neither
+            return False
+        raise
+    return True
+
+
+def _reason(cloudformation: Any) -> str:
+    try:
+        events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+    except ClientError:
+        return ""
+    return "; ".join(
+        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+        for event in events
+        if event["ResourceStatus"].endswith("FAILED")
+    )
+
+
+def main() -> None:
+    """Deploy, with the parameters of the command line (a JSON object), and print the outputs as JSON."""
+    json.dump(deploy(json.loads(sys.argv[1])), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

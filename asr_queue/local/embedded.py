@@ -1,0 +1,97 @@
+"""The embedded AWS as seen from outside its processes: where it listens, how it is started and filled."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from asr_queue.local import environment
+from asr_queue.local.processes import Program
+
+_DEPLOY_TIMEOUT_S = 60
+_HOST = "127.0.0.1"
+_BACKLOG = 512
+"""Connections that may wait while the process behind a socket is started, or started again."""
+
+
+def listener(port: int) -> socket.socket:
+    """Return a socket that listens on a port of this machine alone, 0 for any free one.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    return socket.create_server((_HOST, port), backlog=_BACKLOG)
+
+
+def url_of(listening: socket.socket) -> str:
+    """Return where a listening socket is reached by HTTP."""
+    return f"http://{_HOST}:{listening.getsockname()[1]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What the deployed stack is made of."""
+
+    bucket: str
+    table: str
+    transcribe_queue_url: str
+    dead_letter_queue_url: str
+
+    def as_settings(self) -> dict[str, str]:
+        """Return the resources under the names that `ResourceSettings` reads."""
+        return {
+            "ASR_QUEUE_BUCKET": self.bucket,
+            "ASR_QUEUE_TABLE": self.table,
+            "ASR_QUEUE_TRANSCRIBE_QUEUE_URL": self.transcribe_queue_url,
+        }
+
+
+def program(listening: socket.socket, folder: Path) -> Program:
+    """Return the emulator, to be served on a socket and kept in a folder."""
+    return Program(
+        name="aws",
+        module="asr_queue.local.emulator",
+        arguments=(str(listening.fileno()), str(folder)),
+        environment=environment.for_emulator(url_of(listening), folder),
+        fds=(listening.fileno(),),
+        patience_s=4.0,
+    )
+
+
+def deploy(endpoint_url: str, parameters: Mapping[str, str]) -> Resources:
+    """Fill the emulator from `template.yaml`, or bring it up to date; waits for it while it starts.
+
+    Raises:
+        RuntimeError: it refused the stack; the message has its reason.
+    """
+    ran = subprocess.run(  # noqa: S603 - our own module, by our own interpreter
+        [sys.executable, "-m", "asr_queue.local.deploy", json.dumps(dict(parameters))],
+        env={**environment.plain(), **environment.for_clients(endpoint_url)},
+        capture_output=True,
+        text=True,
+        timeout=_DEPLOY_TIMEOUT_S,
+        check=False,
+    )
+    if ran.returncode:
+        raise RuntimeError(ran.stderr.strip().splitlines()[-1] if ran.stderr else f"deploy ended with {ran.returncode}")
+    outputs = json.loads(ran.stdout)
+    return Resources(
+        bucket=outputs["BucketName"],
+        table=outputs["TableName"],
+        transcribe_queue_url=_at(endpoint_url, outputs["TranscribeQueueUrl"]),
+        dead_letter_queue_url=_at(endpoint_url, outputs["DeadLetterQueueUrl"]),
+    )
+
+
+def python_runtime() -> dict[str, str]:
+    """Return the template's parameter for the interpreter that the emulator runs functions with: its own."""
+    return {"PythonRuntime": f"python{sys.version_info.major}.{sys.version_info.minor}"}
+
+
+def _at(endpoint_url: str, queue_url: str) -> str:
+    """Return a queue's URL at the address where the emulator is reached now (`environment._CANONICAL_PORT`)."""
+    return urlunsplit(urlsplit(queue_url)._replace(netloc=urlsplit(endpoint_url).netloc))

@@ -1,0 +1,76 @@
+"""What the processes of the local stack find in their environment.
+
+The one place of the local stack that reads this process's own environment, to pass it on: the children's settings
+objects read what they know of it.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+REGION = "us-east-1"
+_PREFIX = "ASR_QUEUE_"
+
+_CANONICAL_PORT = "4566"
+"""The port in the names that the emulator gives to queues. It listens elsewhere, on another port each time it is
+started; were the true port part of the names, queues could not be found again after a restart."""
+
+_AWS_PREFIXES = ("AWS_", "BOTO", "LOCALSTACK_", "MINISTACK_")
+_DROPPED = frozenset({"PYTHONSTARTUP", "PYTHONINSPECT"})
+
+
+def our_settings() -> dict[str, str]:
+    """Return every `ASR_QUEUE_*` variable that this process was started with."""
+    return {name: value for name, value in _own().items() if name.startswith(_PREFIX)}
+
+
+def plain() -> dict[str, str]:
+    """Return this process's environment without whatever would lead a child to a real AWS, or past the emulator.
+
+    `AWS_CA_BUNDLE` goes too: botocore would read the whole bundle for each client, though nothing here speaks TLS.
+    """
+    return {
+        name: value for name, value in _own().items() if not name.startswith(_AWS_PREFIXES) and name not in _DROPPED
+    }
+
+
+def for_clients(endpoint_url: str) -> dict[str, str]:
+    """Return what boto3 needs to speak to the emulator at `endpoint_url`, and to nothing else."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def for_emulator(endpoint_url: str, folder: Path) -> dict[str, str]:
+    """Return the whole environment of the emulator; its Lambda functions inherit it.
+
+    Args:
+        endpoint_url: where it will be reached; it tells its functions.
+        folder: what it may write to.
+    """
+    return {
+        **plain(),
+        **for_clients(endpoint_url),
+        "GATEWAY_PORT": _CANONICAL_PORT,
+        "MINISTACK_REGION": REGION,
+        "PERSIST_STATE": "1",
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(folder / "objects"),
+        "TMPDIR": str(folder / "tmp"),  # where functions are unpacked
+        "LOG_LEVEL": "WARNING",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "LAMBDA_EXECUTOR": "local",
+        "DOCKER_HOST": "unix:///nonexistent",  # it would look for a Docker daemon, and tidy up there
+    }
+
+
+def _own() -> Mapping[str, str]:
+    return os.environ  # noqa: TID251 - to pass it on; see above

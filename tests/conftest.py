@@ -1,0 +1,37 @@
+"""Fixtures that several suites share."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from asr_queue.local import embedded, environment
+from asr_queue.local.processes import Child, Lifeline
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedAws:
+    """A running emulator with the deployed stack; its schedule and event sources are off: tests call by hand."""
+
+    environment: Mapping[str, str]
+    """What boto3 and `ResourceSettings` need, complete."""
+    dead_letter_queue_url: str
+
+
+@pytest.fixture(scope="session")
+def embedded_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
+    """One emulator for the session: tests keep out of each other's way by their ids and tenants."""
+    folder = tmp_path_factory.mktemp("aws")
+    with Lifeline() as lifeline, embedded.listener(0) as listening:
+        emulator = Child(embedded.program(listening, folder), lifeline=lifeline, logs=folder)
+        try:
+            url = embedded.url_of(listening)
+            resources = embedded.deploy(url, {"Triggers": "DISABLED", **embedded.python_runtime()})
+            yield EmbeddedAws(
+                environment={**environment.for_clients(url), **resources.as_settings()},
+                dead_letter_queue_url=resources.dead_letter_queue_url,
+            )
+        finally:
+            emulator.ask_to_end()
+            emulator.wait(emulator.program.patience_s)
+            emulator.sweep_up()
