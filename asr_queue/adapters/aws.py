@@ -1,0 +1,72 @@
+"""The way to AWS."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import boto3
+from botocore.config import Config
+
+from asr_queue.adapters.dynamodb.table import DynamoItemTable
+from asr_queue.adapters.s3 import S3ObjectStore
+from asr_queue.adapters.sqs import SqsWorkQueue, SqsWorkQueues
+from asr_queue.adapters.system_clock import SystemClock
+from asr_queue.domain.items import Operation
+from asr_queue.settings import ResourceSettings
+
+_CONFIG: Final = Config(
+    connect_timeout=3,
+    read_timeout=10,
+    retries={"mode": "standard", "total_max_attempts": 4},
+    max_pool_connections=32,
+)
+_S3_CONFIG: Final = _CONFIG.merge(
+    # v4 because the SDK's default for presigned URLs is older; paths because names under `localhost` do not resolve.
+    Config(signature_version="s3v4", s3={"addressing_style": "path"})
+)
+_SQS_CONFIG: Final = _CONFIG.merge(Config(read_timeout=30))
+"""SQS holds an empty receive for up to 20 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aws:
+    """The adapters of one process; safe to use from several threads."""
+
+    store: S3ObjectStore
+    queues: SqsWorkQueues
+    table: DynamoItemTable
+
+
+def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None = None) -> Aws:
+    """Return adapters for the resources that the settings name; nothing is asked of AWS yet.
+
+    Args:
+        settings: the names of bucket, table and queues.
+        environment: endpoint, region and credentials by boto3's variable names (`AWS_ENDPOINT_URL`,
+            `AWS_DEFAULT_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`); None where boto3 finds its own.
+    """
+    session = boto3.Session()
+    endpoint_url = None
+    if environment is not None:
+        endpoint_url = environment["AWS_ENDPOINT_URL"]
+        session = boto3.Session(
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=environment["AWS_DEFAULT_REGION"],
+        )
+    return Aws(
+        store=S3ObjectStore(session.client("s3", config=_S3_CONFIG, endpoint_url=endpoint_url), settings.bucket),
+        queues=SqsWorkQueues(
+            {
+                Operation.TRANSCRIBE: SqsWorkQueue(
+                    session.client("sqs", config=_SQS_CONFIG, endpoint_url=endpoint_url), settings.transcribe_queue_url
+                )
+            }
+        ),
+        table=DynamoItemTable(
+            session.client("dynamodb", config=_CONFIG, endpoint_url=endpoint_url),
+            settings.table,
+            clock=SystemClock(),
+            row_retention_s=settings.row_retention_s,
+        ),
+    )

@@ -1,0 +1,143 @@
+"""Batches and items in the table."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from asr_queue.adapters.dynamodb.calls import MAX_ACTIONS, Action, ConditionFailedError, Put, Table, Update
+from asr_queue.adapters.dynamodb.creation import Creation
+from asr_queue.adapters.dynamodb.files import unpin
+from asr_queue.adapters.dynamodb.rows import (
+    META,
+    SQS_RETENTION_S,
+    Row,
+    batch_key,
+    from_file,
+    item_key,
+    outcome_of,
+    to_batch,
+    to_item,
+    to_ms,
+    to_s,
+)
+from asr_queue.domain.batches import Batch
+from asr_queue.domain.files import File
+from asr_queue.domain.items import Item, ItemStatus, pins_by_upload
+from asr_queue.ports import Clock, IdempotencyClaim
+
+_ITEMS_AT_ONCE: Final = MAX_ACTIONS // 3
+"""Items of one transaction: each moves, registers a file, and takes a pin away."""
+_OPEN: Final = {"queued": ItemStatus.QUEUED.value, "processing": ItemStatus.PROCESSING.value}
+_IS_OPEN: Final = "#status IN (:queued, :processing)"
+
+
+class Batches:
+    """The part of ItemTable that is about batches and items."""
+
+    _table: Table
+    _clock: Clock
+    _row_retention_s: int
+
+    def create_batch(
+        self, batch: Batch, items: Sequence[Item], *, claim: IdempotencyClaim | None = None, answer: str = ""
+    ) -> None:
+        """Write a batch and its items: all of it visible, or none."""
+        Creation(self._table, self._clock).create(batch, items, claim, answer)
+
+    def discard_batch(self, batch_id: str) -> None:
+        """Undo a batch whose creation never ended."""
+        Creation(self._table, self._clock).discard(batch_id)
+
+    def load_batch(self, batch_id: str) -> tuple[Batch, list[Item]] | None:
+        """Return a batch and all its items."""
+        rows = list(self._table.query(f"BATCH#{batch_id}"))
+        meta = next((row for row in rows if row["sk"] == META), None)
+        if meta is None or "state" in meta:
+            return None
+        return to_batch(meta), [to_item(row) for row in rows if row is not meta]
+
+    def mark_sent(self, batch: Batch, *, next_check_at: datetime) -> None:
+        """Note that a message was sent for every item."""
+        values = {"sent_at": to_ms(self._clock.now()), "due_at": to_ms(next_check_at)}
+        self._change(batch, "SET #sent_at = :sent_at, #due_at = :due_at", values)
+
+    def postpone_batch(self, batch: Batch, *, next_check_at: datetime) -> None:
+        """Set when the sweep should look at a batch again."""
+        self._change(batch, "SET #due_at = :due_at", {"due_at": to_ms(next_check_at)})
+
+    def finish_batch(self, batch: Batch, *, finished_at: datetime, next_check_at: datetime) -> None:
+        """Note when a batch's last item became final."""
+        self._change(
+            batch,
+            "SET #finished_at = if_not_exists(#finished_at, :finished_at), #due_at = :due_at, #purge_at = :purge_at",
+            {
+                "finished_at": to_ms(finished_at),
+                "due_at": to_ms(next_check_at),
+                "purge_at": to_s(next_check_at, self._row_retention_s),
+            },
+        )
+
+    def retire_batch(self, batch: Batch) -> None:
+        """Note that nothing is left to do for a finished batch."""
+        self._change(batch, "REMOVE #due_shard, #due_at", {})
+
+    def claim_item(self, batch_id: str, index: int, *, now: datetime) -> Item | None:
+        """Start an item."""
+        start = Update(
+            key=item_key(batch_id, index),
+            change="SET #status = :processing, #started_at = :now ADD #attempt :one",
+            condition=_IS_OPEN,
+            values=_OPEN | {"now": to_ms(now), "one": 1},
+        )
+        try:
+            row = self._table.write(start)
+        except ConditionFailedError:
+            return None
+        return None if row is None else to_item(row)
+
+    def finish_items(self, finished: Sequence[tuple[Item, File | None]]) -> list[bool]:
+        """Move items to their final state."""
+        results: list[bool] = []
+        for start in range(0, len(finished), _ITEMS_AT_ONCE):
+            results += self._finish_some(finished[start : start + _ITEMS_AT_ONCE])
+        return results
+
+    def _finish_some(self, finished: Sequence[tuple[Item, File | None]]) -> list[bool]:
+        results = [True] * len(finished)
+        open_places = list(range(len(finished)))
+        while open_places:
+            moves = [self._move(finished[place][0]) for place in open_places]
+            files = [Put(row=from_file(file)) for _, file in (finished[place] for place in open_places) if file]
+            pins = pins_by_upload(finished[place][0] for place in open_places)
+            unpins = [unpin(upload_id, item_ids) for upload_id, item_ids in pins.items()]
+            actions: list[Action] = [*moves, *files, *unpins]
+            try:
+                self._table.transact(actions)
+                break
+            except ConditionFailedError as error:
+                taken = {open_places[place]: row for place, row in error.rows.items() if place < len(moves)}
+                if not taken:
+                    raise
+                for place, row in taken.items():
+                    results[place] = row is not None and to_item(row).has_outcome_of(finished[place][0])
+                open_places = [place for place in open_places if place not in taken]
+        return results
+
+    def _move(self, item: Item) -> Update:
+        # It goes when its batch cannot be running any more, so that no status answer ever misses an item.
+        outcome: Row = outcome_of(item) | {"purge_at": to_s(self._clock.now(), SQS_RETENTION_S + self._row_retention_s)}
+        return Update(
+            key=item_key(item.batch_id, item.index),
+            change="SET " + ", ".join(f"#{name} = :new_{name}" for name in outcome),
+            condition=_IS_OPEN,
+            values=_OPEN | {f"new_{name}": value for name, value in outcome.items()},
+        )
+
+    def _change(self, batch: Batch, change: str, values: dict[str, Any]) -> None:
+        update = Update(
+            key=batch_key(batch.batch_id), change=change, condition="attribute_exists(#due_shard)", values=values
+        )
+        try:
+            self._table.write(update)
+        except ConditionFailedError:
+            return  # retired or gone: nothing is left to note

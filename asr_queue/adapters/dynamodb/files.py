@@ -1,0 +1,82 @@
+"""Files in the table."""
+
+from collections.abc import Sequence
+
+from asr_queue.adapters.dynamodb.calls import ConditionFailedError, Table, Update
+from asr_queue.adapters.dynamodb.rows import due_shard, file_key, from_file, to_file, to_ms, to_s
+from asr_queue.domain.files import File
+from asr_queue.ports import Clock
+
+
+class Files:
+    """The part of ItemTable that is about files."""
+
+    _table: Table
+    _clock: Clock
+    _row_retention_s: int
+
+    def put_file(self, file: File) -> None:
+        """Register a file."""
+        self._table.put(from_file(file))
+
+    def get_file(self, file_id: str) -> File | None:
+        """Return a file."""
+        row = self._table.get(file_key(file_id))
+        return None if row is None else to_file(row)
+
+    def get_files(self, file_ids: Sequence[str]) -> dict[str, File]:
+        """Return those of the files that exist."""
+        rows = self._table.get_many([file_key(file_id) for file_id in dict.fromkeys(file_ids)])
+        return {row["file_id"]: to_file(row) for row in rows}
+
+    def settle_file(self, file: File) -> bool:
+        """Note that the bytes are gone."""
+        try:
+            self._table.write(
+                Update(
+                    key=file_key(file.file_id),
+                    change="SET #purge_at = :purge_at REMOVE #due_shard, #due_at",
+                    condition="attribute_exists(#pk) AND attribute_not_exists(#pinned_by)",
+                    values={"purge_at": to_s(self._clock.now(), self._row_retention_s)},
+                )
+            )
+        except ConditionFailedError:
+            self._leave_index_while_pinned(file)
+            return False
+        return True
+
+    def _leave_index_while_pinned(self, file: File) -> None:
+        # Whoever takes the last pin away puts the file back into the index, in the same write.
+        try:
+            self._table.write(
+                Update(
+                    key=file_key(file.file_id),
+                    change="REMOVE #due_shard, #due_at",
+                    condition="attribute_exists(#pinned_by)",
+                )
+            )
+        except ConditionFailedError:
+            return
+
+
+def pin(upload_id: str, item_ids: frozenset[str], *, tenant: str, clock: Clock) -> Update:
+    """Return the action that lets items keep an upload alive, if it has not expired."""
+    return Update(
+        key=file_key(upload_id),
+        change="ADD #pinned_by :items REMOVE #due_shard, #due_at",
+        condition="#tenant = :tenant AND (#expires_at > :now OR attribute_exists(#pinned_by))",
+        values={"items": set(item_ids), "tenant": tenant, "now": to_ms(clock.now())},
+    )
+
+
+def unpin(upload_id: str, item_ids: frozenset[str]) -> Update:
+    """Return the action that lets items no longer keep an upload alive.
+
+    It becomes due again at its own time, even where others still keep it: the sweep sees that, and takes it out.
+    """
+    return Update(
+        key=file_key(upload_id),
+        change="DELETE #pinned_by :items SET #due_shard = :due_shard, #due_at = #expires_at",
+        condition="attribute_exists(#pk)",
+        values={"items": set(item_ids), "due_shard": due_shard("FILE", upload_id)},
+    )

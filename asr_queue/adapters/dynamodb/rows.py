@@ -1,0 +1,233 @@
+"""Rows of the table: their keys, and what is in them.
+
+| row         | pk                     | sk             |
+|-------------|------------------------|----------------|
+| file        | FILE#<file_id>         | META           |
+| batch       | BATCH#<batch_id>       | META           |
+| item        | BATCH#<batch_id>       | ITEM#<index>   |
+| key         | KEY#<sha256>           | META           |
+| idempotency | IDEM#<tenant>#<key>    | META           |
+
+Instants are milliseconds since 1970, so that they compare in conditions; `purge_at` is seconds, as DynamoDB's time
+to live wants it. A row is in the index `due` while it has `due_shard` and `due_at`, and in `listing` while it has
+`list_pk` and `list_sk`.
+"""
+
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from asr_queue.domain.batches import Batch
+from asr_queue.domain.files import File, FileKind
+from asr_queue.domain.items import Item, ItemError, ItemStatus, Operation
+from asr_queue.domain.keys import ApiKey
+
+Row = dict[str, Any]
+Due = Literal["FILE", "BATCH", "DRAFT"]
+SHARDS: Final = 16
+"""Partitions that each kind of due row is spread over: one takes 1,000 writes a second (DynamoDB quotas)."""
+META: Final = "META"
+LIST_KEYS: Final = "KEYS"
+SQS_RETENTION_S: Final = 14 * 86_400
+"""The longest that SQS keeps a message, so the longest that a batch can take."""
+
+
+def file_key(file_id: str) -> Row:
+    """Key of a file's row."""
+    return {"pk": f"FILE#{file_id}", "sk": META}
+
+
+def batch_key(batch_id: str) -> Row:
+    """Key of a batch's row."""
+    return {"pk": f"BATCH#{batch_id}", "sk": META}
+
+
+def item_key(batch_id: str, index: int) -> Row:
+    """Key of an item's row; sorts by index."""
+    return {"pk": f"BATCH#{batch_id}", "sk": f"ITEM#{index:06}"}
+
+
+def api_key_key(key_hash: str) -> Row:
+    """Key of an API key's row."""
+    return {"pk": f"KEY#{key_hash}", "sk": META}
+
+
+def idempotency_key(tenant: str, key: str) -> Row:
+    """Key of an idempotency row."""
+    return {"pk": f"IDEM#{tenant}#{key}", "sk": META}
+
+
+def due_shard(kind: Due, row_id: str) -> str:
+    """Partition of the index `due` that a row is in while it is due some time."""
+    return f"DUE#{kind}#{zlib.crc32(row_id.encode()) % SHARDS}"
+
+
+def due_shards(kind: Due) -> list[str]:
+    """Return all partitions of a kind."""
+    return [f"DUE#{kind}#{shard}" for shard in range(SHARDS)]
+
+
+def to_ms(instant: datetime) -> int:
+    """Milliseconds since 1970."""
+    return round(instant.timestamp() * 1000)
+
+
+def to_s(instant: datetime, plus_s: int = 0) -> int:
+    """Whole seconds since 1970."""
+    return int(instant.timestamp()) + plus_s
+
+
+def from_file(file: File) -> Row:
+    """Return the row of a new file, which becomes due when it expires."""
+    return file_key(file.file_id) | {
+        "file_id": file.file_id,
+        "tenant": file.tenant,
+        "kind": file.kind.value,
+        "object_key": file.object_key,
+        "size_bytes": file.size_bytes,
+        "content_type": file.content_type,
+        "created_at": to_ms(file.created_at),
+        "expires_at": to_ms(file.expires_at),
+        "file_name": file.file_name,
+        "due_shard": due_shard("FILE", file.file_id),
+        "due_at": to_ms(file.expires_at),
+    }
+
+
+def to_file(row: Mapping[str, Any]) -> File:
+    """Return the file of a row."""
+    return File(
+        file_id=row["file_id"],
+        tenant=row["tenant"],
+        kind=FileKind(row["kind"]),
+        object_key=row["object_key"],
+        size_bytes=int(row["size_bytes"]),
+        content_type=row["content_type"],
+        created_at=_from_ms(row["created_at"]),
+        expires_at=_from_ms(row["expires_at"]),
+        file_name=row["file_name"],
+        pinned_by=frozenset(row.get("pinned_by", ())),
+    )
+
+
+def from_batch(batch: Batch) -> Row:
+    """Return the row of a new batch, in no index yet."""
+    return batch_key(batch.batch_id) | {
+        "batch_id": batch.batch_id,
+        "tenant": batch.tenant,
+        "total": batch.total,
+        "created_at": to_ms(batch.created_at),
+        "label": batch.label,
+    }
+
+
+def to_batch(row: Mapping[str, Any]) -> Batch:
+    """Return the batch of a row."""
+    return Batch(
+        batch_id=row["batch_id"],
+        tenant=row["tenant"],
+        total=int(row["total"]),
+        created_at=_from_ms(row["created_at"]),
+        label=row["label"],
+        sent_at=_instant(row, "sent_at"),
+        finished_at=_instant(row, "finished_at"),
+    )
+
+
+def from_item(item: Item) -> Row:
+    """Return the row of a new item."""
+    row = item_key(item.batch_id, item.index) | {
+        "batch_id": item.batch_id,
+        "index": item.index,
+        "item_id": item.item_id,
+        "tenant": item.tenant,
+        "operation": item.operation.value,
+        "upload_id": item.upload_id,
+        "upload_key": item.upload_key,
+        "created_at": to_ms(item.created_at),
+        "text": item.text,
+        "return_timestamps": item.return_timestamps,
+        "status": item.status.value,
+        "attempt": item.attempt,
+    }
+    if item.custom_id is not None:
+        row["custom_id"] = item.custom_id
+    if item.language is not None:
+        row["language"] = item.language
+    return row
+
+
+def to_item(row: Mapping[str, Any]) -> Item:
+    """Return the item of a row."""
+    return Item(
+        batch_id=row["batch_id"],
+        index=int(row["index"]),
+        item_id=row["item_id"],
+        tenant=row["tenant"],
+        operation=Operation(row["operation"]),
+        upload_id=row["upload_id"],
+        upload_key=row["upload_key"],
+        created_at=_from_ms(row["created_at"]),
+        custom_id=row.get("custom_id"),
+        text=row["text"],
+        language=row.get("language"),
+        return_timestamps=row["return_timestamps"],
+        status=ItemStatus(row["status"]),
+        attempt=int(row["attempt"]),
+        started_at=_instant(row, "started_at"),
+        finished_at=_instant(row, "finished_at"),
+        audio_s=float(row["audio_s"]) if "audio_s" in row else None,
+        result_key=row.get("result_key"),
+        error=ItemError(row["error_code"], row["error_message"]) if "error_code" in row else None,
+    )
+
+
+def outcome_of(item: Item) -> Row:
+    """Return what becomes of an item's row when the item ends; it stays as long as its batch could still run."""
+    if item.finished_at is None:
+        raise ValueError(f"item {item.item_id} has not ended")
+    outcome: Row = {"status": item.status.value, "attempt": item.attempt, "finished_at": to_ms(item.finished_at)}
+    if item.audio_s is not None:
+        outcome["audio_s"] = Decimal(f"{item.audio_s:.3f}")
+    if item.result_key is not None:
+        outcome["result_key"] = item.result_key
+    if item.error is not None:
+        outcome |= {"error_code": item.error.code, "error_message": item.error.message}
+    return outcome
+
+
+def from_api_key(key: ApiKey) -> Row:
+    """Return the row of an API key."""
+    row = api_key_key(key.key_hash) | {
+        "key_hash": key.key_hash,
+        "tenant": key.tenant,
+        "name": key.name,
+        "created_at": to_ms(key.created_at),
+        "list_pk": LIST_KEYS,
+        "list_sk": f"{to_ms(key.created_at):015}#{key.key_hash}",
+    }
+    if key.revoked_at is not None:
+        row["revoked_at"] = to_ms(key.revoked_at)
+    return row
+
+
+def to_api_key(row: Mapping[str, Any]) -> ApiKey:
+    """Return the API key of a row."""
+    return ApiKey(
+        key_hash=row["key_hash"],
+        tenant=row["tenant"],
+        name=row["name"],
+        created_at=_from_ms(row["created_at"]),
+        revoked_at=_instant(row, "revoked_at"),
+    )
+
+
+def _instant(row: Mapping[str, Any], name: str) -> datetime | None:
+    return _from_ms(row[name]) if name in row else None
+
+
+def _from_ms(milliseconds: Decimal | int) -> datetime:
+    whole_s, rest_ms = divmod(int(milliseconds), 1000)
+    return datetime.fromtimestamp(whole_s, UTC).replace(microsecond=rest_ms * 1000)

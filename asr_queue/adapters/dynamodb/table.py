@@ -1,0 +1,121 @@
+"""The table in DynamoDB."""
+
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from uuid import uuid4
+
+from asr_queue.adapters.dynamodb.batches import Batches
+from asr_queue.adapters.dynamodb.calls import ConditionFailedError, Delete, Put, Table
+from asr_queue.adapters.dynamodb.files import Files
+from asr_queue.adapters.dynamodb.rows import (
+    LIST_KEYS,
+    SHARDS,
+    Due,
+    Row,
+    api_key_key,
+    due_shards,
+    from_api_key,
+    idempotency_key,
+    to_api_key,
+    to_batch,
+    to_file,
+    to_ms,
+    to_s,
+)
+from asr_queue.domain.batches import Batch
+from asr_queue.domain.files import File
+from asr_queue.domain.keys import ApiKey
+from asr_queue.ports import (
+    IDEMPOTENCY_LOCK_S,
+    IDEMPOTENCY_RETENTION_S,
+    Clock,
+    IdempotencyClaim,
+    StoredAnswer,
+)
+
+
+class DynamoItemTable(Files, Batches):
+    """ItemTable over one DynamoDB table with the indexes `due` and `listing` (`template.yaml`)."""
+
+    def __init__(self, client: Any, name: str, *, clock: Clock, row_retention_s: int) -> None:
+        """Take a boto3 DynamoDB client and the name of the table."""
+        self._table = Table(client, name)
+        self._clock = clock
+        self._row_retention_s = row_retention_s
+
+    def due_files(self, *, now: datetime, limit: int) -> list[File]:
+        """Return files whose `expires_at` has passed and which are not settled."""
+        return [to_file(row) for row in self._due("FILE", now, limit)]
+
+    def due_batches(self, *, now: datetime, limit: int) -> list[Batch]:
+        """Return visible batches whose check is due."""
+        return [to_batch(row) for row in self._due("BATCH", now, limit)]
+
+    def due_drafts(self, *, now: datetime, limit: int) -> list[str]:
+        """Return ids of batches whose creation never ended."""
+        return [row["batch_id"] for row in self._due("DRAFT", now, limit)]
+
+    def put_key(self, key: ApiKey) -> None:
+        """Store a key, or its revocation."""
+        self._table.put(from_api_key(key))
+
+    def get_key(self, key_hash: str) -> ApiKey | None:
+        """Return a key."""
+        row = self._table.get(api_key_key(key_hash))
+        return None if row is None else to_api_key(row)
+
+    def list_keys(self) -> list[ApiKey]:
+        """Return all keys, oldest first."""
+        rows = self._table.query_index("listing", hash_name="list_pk", hash_value=LIST_KEYS)
+        return [to_api_key(row) for row in rows]
+
+    def claim_idempotency(
+        self, *, tenant: str, key: str, request_hash: str, now: datetime
+    ) -> IdempotencyClaim | StoredAnswer | None:
+        """Ask for the right to execute a request."""
+        claim = IdempotencyClaim(tenant=tenant, key=key, request_hash=request_hash, token=str(uuid4()))
+        take = Put(
+            row=idempotency_key(tenant, key)
+            | {
+                "request_hash": request_hash,
+                "token": claim.token,
+                "claimed_at": to_ms(now),
+                "purge_at": to_s(now, IDEMPOTENCY_RETENTION_S),
+            },
+            condition="attribute_not_exists(#pk) OR #claimed_at <= :forgotten"
+            " OR (attribute_not_exists(#answer) AND #claimed_at <= :unlocked)",
+            values={
+                "forgotten": to_ms(now) - 1000 * IDEMPOTENCY_RETENTION_S,
+                "unlocked": to_ms(now) - 1000 * IDEMPOTENCY_LOCK_S,
+            },
+        )
+        try:
+            self._table.write(take)
+        except ConditionFailedError as error:
+            held = error.rows[0]
+            if held is None or "answer" not in held:
+                return None
+            return StoredAnswer(request_hash=held["request_hash"], body=held["answer"])
+        return claim
+
+    def release_idempotency(self, claim: IdempotencyClaim) -> None:
+        """Give an unfulfilled claim back."""
+        give_back = Delete(
+            key=idempotency_key(claim.tenant, claim.key),
+            condition="#token = :token AND attribute_not_exists(#answer)",
+            values={"token": claim.token},
+        )
+        try:
+            self._table.write(give_back)
+        except ConditionFailedError:
+            return  # fulfilled, or somebody else's by now
+
+    def _due(self, kind: Due, now: datetime, limit: int) -> list[Row]:
+        rows: list[Row] = []
+        for shard in due_shards(kind):
+            found = self._table.query_index(
+                "due", hash_name="due_shard", hash_value=shard, range_name="due_at", at_most=to_ms(now)
+            )
+            rows += islice(found, -(-limit // SHARDS))
+        return rows[:limit]

@@ -1,0 +1,55 @@
+"""Objects in S3."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from asr_queue.adapters.aws_errors import error_code, translated
+from asr_queue.errors import RetryableError
+
+_DELETE_AT_ONCE: Final = 1000
+"""DeleteObjects takes no more (its API reference)."""
+
+
+class S3ObjectStore:
+    """ObjectStore over one bucket."""
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        """Take a boto3 S3 client and the name of a bucket that exists."""
+        self._client = client
+        self._bucket = bucket
+
+    def put(self, key: str, data: bytes, *, content_type: str) -> None:
+        """Store an object."""
+        with translated("s3"):
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
+
+    def get(self, key: str) -> bytes | None:
+        """Return an object's bytes, or None."""
+        with translated("s3"):
+            try:
+                body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
+            except ClientError as error:
+                if error_code(error) == "NoSuchKey":
+                    return None
+                raise
+            with body:
+                data: bytes = body.read()
+        return data
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects."""
+        for start in range(0, len(keys), _DELETE_AT_ONCE):
+            names = [{"Key": key} for key in keys[start : start + _DELETE_AT_ONCE]]
+            with translated("s3"):
+                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": names, "Quiet": True})
+            if answer.get("Errors"):
+                first = answer["Errors"][0]
+                raise RetryableError("s3_unavailable", f"{len(answer['Errors'])} objects not deleted: {first['Code']}")
+
+    def list_keys(self, prefix: str) -> list[str]:
+        """Return every key with the prefix, sorted."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        with translated("s3"):
+            return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
