@@ -4,30 +4,25 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 from uuid import uuid4
 
-import httpx
-
 from asr_queue.client.caller import Caller
-from asr_queue.client.errors import ApiError, DeadlineError, QueueClientError
+from asr_queue.client.errors import DeadlineError
 from asr_queue.client.pacing import PollPolicy, PollTimer, RetryPolicy
-from asr_queue.client.protocol import Answer, fetch_call, status_call, submit_call, upload_call
+from asr_queue.client.protocol import fetch_call, status_call, submit_call
 from asr_queue.client.results import ItemResult, OnProgress
-from asr_queue.client.sources import Uploadable, opened
-from asr_queue.client.transcription import MAX_IN_FLIGHT, TranscribeOptions, Transcription
+from asr_queue.client.sources import Uploadable
+from asr_queue.client.transcription import TranscribeOptions, Transcription
 from asr_queue.wire.api import ItemAnswer, StatusAnswer, SubmitAnswer, SubmitItem, UploadAnswer
 from asr_queue.wire.transcript import Transcript
-
-_ONCE: Final = RetryPolicy(retry_for_s=0)
-_NO_BATCH: Final = "00000000-0000-0000-0000-000000000000"
 
 
 class AsyncClient:
     """Speaks the four steps of the contract; used from one event loop, by any number of tasks.
 
-    Every method repeats what is worth repeating (connection errors, time-outs, 429, 502, 503, 504), with growing
-    waits and jitter and never sooner than `Retry-After`, and raises what `asr_queue.client.errors` lists.
+    Every method repeats what is worth repeating (connection errors, time-outs, 408, 429, 500, 502, 503, 504), with
+    growing waits and jitter and never sooner than `Retry-After`, and raises what `asr_queue.client.errors` lists.
 
     Args:
         base_url: where the API is, such as `http://127.0.0.1:8000`; a path (a stage of API Gateway) is kept.
@@ -35,10 +30,9 @@ class AsyncClient:
         request_timeout_s: how long one network operation of one try may stand still.
         retry: how long and how often a call is repeated.
         poll: how often `wait` and `transcribe` ask for a batch.
-        transport: another way to the server, such as `httpx.ASGITransport(app)`.
 
     Raises:
-        ValueError: `base_url` is no http(s) URL.
+        ValueError: `base_url` is no http(s) URL, or the key cannot stand in a header.
     """
 
     def __init__(
@@ -49,16 +43,9 @@ class AsyncClient:
         request_timeout_s: float = 60.0,
         retry: RetryPolicy | None = None,
         poll: PollPolicy | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._poll = poll or PollPolicy()
-        self._caller = Caller(
-            base_url,
-            api_key,
-            request_timeout_s=request_timeout_s,
-            retry=retry or RetryPolicy(),
-            transport=transport,
-        )
+        self._caller = Caller(base_url, api_key, request_timeout_s=request_timeout_s, retry=retry or RetryPolicy())
 
     async def __aenter__(self) -> Self:
         """Return the client; it is closed at the end of the block."""
@@ -74,22 +61,27 @@ class AsyncClient:
         """Close all connections; the client is of no use afterwards."""
         await self._caller.aclose()
 
+    async def check_access(self) -> None:
+        """Return when the server answers and accepts the key; one try.
+
+        Raises:
+            ApiError: it answers, but refuses (401: the key).
+            TransportError: it does not answer.
+            BadAnswerError: something else answers at this address.
+        """
+        await self._caller.check_access()
+
     async def upload(self, source: Uploadable, *, file_name: str | None = None) -> UploadAnswer:
         """Upload one recording, streamed from where it is; it lives for 30 minutes, or until its item is finished.
 
         Args:
-            source: a path, bytes, or an open binary file (sent from its beginning).
+            source: a path, or bytes.
             file_name: what the server is told it is called; the source's own name by default.
 
         Raises:
             SourceError: it cannot be read.
         """
-        source_context = opened(source, file_name)
-        name_and_file = await asyncio.to_thread(source_context.__enter__)
-        try:
-            return (await self._caller.call(upload_call(), upload=name_and_file)).value
-        finally:
-            await asyncio.to_thread(source_context.__exit__, None, None, None)
+        return await self._caller.upload(source, file_name=file_name)
 
     async def submit(
         self, items: Sequence[SubmitItem], *, label: str = "", idempotency_key: str | None = None
@@ -106,11 +98,11 @@ class AsyncClient:
             ValueError: no items, or too many, or too long a label.
         """
         key = idempotency_key or uuid4().hex
-        return (await self._caller.call(submit_call(items, label=label, idempotency_key=key))).value
+        return await self._caller.call(submit_call(items, label=label, idempotency_key=key))
 
     async def status(self, batch_id: str) -> StatusAnswer:
         """Return how far a batch has come."""
-        return (await self._caller.call(status_call(batch_id))).value
+        return await self._caller.call(status_call(batch_id))
 
     async def wait(self, batch_id: str, *, deadline_s: float | None = None) -> StatusAnswer:
         """Wait until every item of a batch is `done` or `error`; return the batch.
@@ -123,13 +115,12 @@ class AsyncClient:
         try:
             async with asyncio.timeout(deadline_s):
                 while True:
-                    answer = await self._caller.call(status_call(batch_id))
-                    batch = answer.value
+                    batch = await self._caller.call(status_call(batch_id))
                     if batch.completed + batch.failed == batch.total:
                         return batch
                     has_moved = before is not None and batch != before
                     before = batch
-                    await asyncio.sleep(timer.next_wait_s(progressed=has_moved, retry_after_s=answer.retry_after_s))
+                    await asyncio.sleep(timer.next_wait_s(has_moved=has_moved))
         except TimeoutError:
             seen = f"{before.completed + before.failed} of {before.total} items are" if before else "nothing is known"
             raise DeadlineError(f"batch {batch_id} is not finished after {deadline_s:g} s: {seen} final") from None
@@ -143,22 +134,7 @@ class AsyncClient:
         Raises:
             ValueError: the item has no transcript.
         """
-        return (await self._caller.call(fetch_call(item))).value
-
-    async def check_access(self) -> None:
-        """Return when the server answers and accepts the key; one try.
-
-        Raises:
-            ApiError: it answers, but refuses (401: the key).
-            TransportError: it does not answer.
-            BadAnswerError: something else answers at this address.
-        """
-        try:
-            await self._caller.call(status_call(_NO_BATCH), retry=_ONCE)
-        except ApiError as error:
-            # A 404 with a code of its own is the service; one without is any web server.
-            if error.status != 404 or error.code == "http_404":
-                raise
+        return await self._caller.call(fetch_call(item))
 
     def transcribe(
         self,
@@ -168,60 +144,24 @@ class AsyncClient:
         timestamps: bool = False,
         label: str = "",
         deadline_s: float | None = None,
-        max_in_flight: int = MAX_IN_FLIGHT,
         on_progress: OnProgress | None = None,
     ) -> AsyncGenerator[ItemResult, None]:
         """Transcribe any number of files; yield one result a path, as they come, with a transcript or an error.
 
         Files are uploaded side by side, submitted in batches of up to 200 as uploads arrive, and their transcripts
-        fetched as they are finished. A file that fails costs the others nothing; when no file can succeed any more (a
-        refused key, a server that is gone) each of the rest gets that error. Leaving the iteration stops everything.
+        fetched as they are finished; at most 2,000 are under way at once. A file that fails costs the others nothing;
+        when no file can succeed any more (a refused key, a server that is gone) each of the rest gets that error.
+        Leaving the iteration stops everything.
 
         Args:
             paths: read lazily.
             language: "auto", an English name or an ISO 639 code.
             timestamps: whether transcripts are to have word times.
-            label: of each batch.
+            label: of each batch; at most 500 characters.
             deadline_s: what is not finished by then gets a DeadlineError as its result.
-            max_in_flight: files between the beginning of their upload and the caller; bounds the memory used.
             on_progress: told the counts at each change.
         """
         options = TranscribeOptions(
-            language=language,
-            timestamps=timestamps,
-            label=label,
-            deadline_s=deadline_s,
-            max_in_flight=max_in_flight,
-            on_progress=on_progress,
-            poll=self._poll,
+            language=language, timestamps=timestamps, label=label, deadline_s=deadline_s, on_progress=on_progress
         )
-        return Transcription(_Steps(self, self._caller), paths, options).results()
-
-
-class _Steps:
-    """The four calls as a transcription needs them."""
-
-    def __init__(self, client: AsyncClient, caller: Caller) -> None:
-        self._client = client
-        self._caller = caller
-
-    async def is_alive(self) -> bool:
-        try:
-            await self._client.check_access()
-        except ApiError as error:
-            return error.status < 500
-        except QueueClientError:
-            return False
-        return True
-
-    async def upload(self, source: Uploadable) -> str:
-        return (await self._client.upload(source)).file_id
-
-    async def submit(self, items: Sequence[SubmitItem], *, label: str, idempotency_key: str) -> SubmitAnswer:
-        return await self._client.submit(items, label=label, idempotency_key=idempotency_key)
-
-    async def poll(self, batch_id: str) -> Answer[StatusAnswer]:
-        return await self._caller.call(status_call(batch_id))
-
-    async def fetch(self, item: ItemAnswer) -> Transcript:
-        return await self._client.fetch(item)
+        return Transcription(self._caller, self._poll, paths, options).results()

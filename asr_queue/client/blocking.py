@@ -1,20 +1,22 @@
 """The client for programs that do not run on asyncio: the same client, on a thread of its own."""
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-import httpx
+from anyio.from_thread import start_blocking_portal
 
 from asr_queue.client.aio import AsyncClient
-from asr_queue.client.loop_thread import LoopThread
 from asr_queue.client.pacing import PollPolicy, RetryPolicy
 from asr_queue.client.results import ItemResult, OnProgress
 from asr_queue.client.sources import Uploadable
-from asr_queue.client.transcription import MAX_IN_FLIGHT
 from asr_queue.wire.api import ItemAnswer, StatusAnswer, SubmitAnswer, SubmitItem, UploadAnswer
 from asr_queue.wire.transcript import Transcript
+
+T = TypeVar("T")
 
 
 class Client:
@@ -31,12 +33,12 @@ class Client:
         request_timeout_s: float = 60.0,
         retry: RetryPolicy | None = None,
         poll: PollPolicy | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._client = AsyncClient(
-            base_url, api_key, request_timeout_s=request_timeout_s, retry=retry, poll=poll, transport=transport
-        )
-        self._thread = LoopThread()
+        self._client = AsyncClient(base_url, api_key, request_timeout_s=request_timeout_s, retry=retry, poll=poll)
+        self._runs: set[AsyncGenerator[ItemResult, None]] = set()
+        self._stack = ExitStack()
+        self._portal = self._stack.enter_context(start_blocking_portal("asyncio", name="asr-queue-client"))
+        self._stack.callback(lambda: self._run(self._client.aclose))
 
     def __enter__(self) -> Self:
         """Return the client; it is closed at the end of the block."""
@@ -49,36 +51,36 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close all connections and end the thread; the client is of no use afterwards."""
-        if self._thread.is_running:
-            self._thread.run(self._client.aclose())
-            self._thread.stop()
+        """Stop what still runs, close all connections and end the thread; the client is of no use afterwards."""
+        while self._runs:
+            self._run(self._runs.pop().aclose)
+        self._stack.close()
+
+    def check_access(self) -> None:
+        """Return when the server answers and accepts the key; one try."""
+        self._run(self._client.check_access)
 
     def upload(self, source: Uploadable, *, file_name: str | None = None) -> UploadAnswer:
-        """Upload one recording (a path, bytes or an open binary file); it lives for 30 minutes."""
-        return self._thread.run(self._client.upload(source, file_name=file_name))
+        """Upload one recording (a path, or bytes); it lives for 30 minutes, or until its item is finished."""
+        return self._run(partial(self._client.upload, source, file_name=file_name))
 
     def submit(
         self, items: Sequence[SubmitItem], *, label: str = "", idempotency_key: str | None = None
     ) -> SubmitAnswer:
         """Submit 1 to 1,000 items as one batch; `item_ids` of the answer are in their order."""
-        return self._thread.run(self._client.submit(items, label=label, idempotency_key=idempotency_key))
+        return self._run(partial(self._client.submit, items, label=label, idempotency_key=idempotency_key))
 
     def status(self, batch_id: str) -> StatusAnswer:
         """Return how far a batch has come."""
-        return self._thread.run(self._client.status(batch_id))
+        return self._run(partial(self._client.status, batch_id))
 
     def wait(self, batch_id: str, *, deadline_s: float | None = None) -> StatusAnswer:
         """Wait until every item of a batch is `done` or `error`; return the batch."""
-        return self._thread.run(self._client.wait(batch_id, deadline_s=deadline_s))
+        return self._run(partial(self._client.wait, batch_id, deadline_s=deadline_s))
 
     def fetch(self, item: ItemAnswer | str) -> Transcript:
         """Return a finished item's transcript; it lives for 30 minutes from its completion."""
-        return self._thread.run(self._client.fetch(item))
-
-    def check_access(self) -> None:
-        """Return when the server answers and accepts the key; one try."""
-        self._thread.run(self._client.check_access())
+        return self._run(partial(self._client.fetch, item))
 
     def transcribe(
         self,
@@ -88,7 +90,6 @@ class Client:
         timestamps: bool = False,
         label: str = "",
         deadline_s: float | None = None,
-        max_in_flight: int = MAX_IN_FLIGHT,
         on_progress: OnProgress | None = None,
     ) -> Iterator[ItemResult]:
         """Transcribe any number of files; yield one result a path, as they come, with a transcript or an error.
@@ -101,18 +102,35 @@ class Client:
             timestamps=timestamps,
             label=label,
             deadline_s=deadline_s,
-            max_in_flight=max_in_flight,
             on_progress=on_progress,
         )
+
         return self._pulled(results)
 
     def _pulled(self, results: AsyncGenerator[ItemResult, None]) -> Iterator[ItemResult]:
         async def next_result() -> ItemResult | None:
             return await anext(results, None)
 
+        self._runs.add(results)
         try:
-            while (result := self._thread.run(next_result())) is not None:
+            while (result := self._run(next_result)) is not None:
                 yield result
+        except GeneratorExit:
+            if results in self._runs:  # else `close` has ended it already
+                self._run(results.aclose)
+            raise
         finally:
-            if self._thread.is_running:
-                self._thread.run(results.aclose())
+            self._runs.discard(results)
+
+    def _run(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Run a coroutine function on the thread; an interrupt (Ctrl-C) cancels it.
+
+        Raises:
+            RuntimeError: the client is closed.
+        """
+        future = self._portal.start_task_soon(function)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise

@@ -1,23 +1,24 @@
 """Sends calls over HTTP and repeats what is worth repeating."""
 
 import ipaddress
-import ssl
 import time
-from pathlib import Path
 from typing import IO, Final, TypeVar
 
 import httpx
 import stamina
 
-from asr_queue.client.errors import QueueClientError, SourceError, TransportError
+from asr_queue.client.errors import ApiError, SourceError, TransportError
 from asr_queue.client.pacing import RetryPolicy
-from asr_queue.client.protocol import Answer, Call, as_error, parse_retry_after
-from asr_queue.client.sources import ReadInThread
+from asr_queue.client.protocol import Call, as_error, status_call, upload_call
+from asr_queue.client.sources import Uploadable, name_of, open_source
+from asr_queue.wire.api import UploadAnswer
 
 T = TypeVar("T")
 
 _MAX_CONNECTIONS: Final = 64
 _CONNECT_TIMEOUT_S: Final = 10.0
+_ONCE: Final = RetryPolicy(retry_for_s=0)
+_NO_BATCH: Final = "00000000-0000-0000-0000-000000000000"
 
 
 class Caller:
@@ -27,35 +28,25 @@ class Caller:
         request_timeout_s: how long one network operation of one try may stand still.
 
     Raises:
-        ValueError: the base URL is not an http(s) URL with a host.
+        ValueError: the base URL is not an http(s) URL with a host, or the key cannot stand in a header.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        api_key: str,
-        *,
-        request_timeout_s: float,
-        retry: RetryPolicy,
-        transport: httpx.AsyncBaseTransport | None,
-    ) -> None:
-        url = _checked(base_url)
-        self._url = url
+    def __init__(self, base_url: str, api_key: str, *, request_timeout_s: float, retry: RetryPolicy) -> None:
+        self._url = _checked_url(base_url)
         self._retry = retry
         self._http = httpx.AsyncClient(
-            base_url=url,
-            headers={"X-API-Key": api_key, "Accept": "application/json, application/problem+json"},
+            base_url=self._url,
+            headers={"X-API-Key": _checked_key(api_key), "Accept": "application/json, application/problem+json"},
             # Waiting for a free connection is our own doing, not the server's.
             timeout=httpx.Timeout(request_timeout_s, connect=min(_CONNECT_TIMEOUT_S, request_timeout_s), pool=None),
             limits=httpx.Limits(max_connections=_MAX_CONNECTIONS),
-            transport=transport,
             # A proxy from the environment cannot reach this machine's loopback.
-            trust_env=not _is_loopback(url.host),
+            trust_env=not _is_loopback(self._url.host),
         )
 
     async def call(
         self, call: Call[T], *, upload: tuple[str, IO[bytes]] | None = None, retry: RetryPolicy | None = None
-    ) -> Answer[T]:
+    ) -> T:
         """Send a call until it is answered, as the policy says.
 
         Args:
@@ -69,55 +60,70 @@ class Caller:
             SourceError: the upload could not be read, or changed while it was sent.
         """
         policy = retry or self._retry
-        failed_at_s: list[float] = []
+        failures_at_s: list[float] = []
 
         def wait_s(error: Exception) -> bool | float:
-            failed_at_s.append(time.monotonic())
-            return policy.wait_s(error, elapsed_s=failed_at_s[-1] - failed_at_s[0])
+            failures_at_s.append(time.monotonic())
+            elapsed_s = failures_at_s[-1] - failures_at_s[0]
+            return policy.wait_s(error, failures=len(failures_at_s), elapsed_s=elapsed_s) or False
 
-        retries = stamina.retry_context(
-            on=wait_s,
-            attempts=None,
-            timeout=None,
-            wait_initial=policy.first_wait_s,
-            wait_max=policy.longest_wait_s,
-            wait_jitter=policy.first_wait_s,
-        )
-        async for attempt in retries:
+        async for attempt in stamina.retry_context(on=wait_s, attempts=None, timeout=None):
             with attempt:
                 return await self._once(call, upload)
         raise AssertionError("a retry loop ends with a return or an error")
+
+    async def upload(self, source: Uploadable, *, file_name: str | None = None) -> UploadAnswer:
+        """Make the first call of the contract, streaming the source from where it is.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
+        with open_source(source) as file:
+            return await self.call(upload_call(), upload=(file_name or name_of(source), file))
+
+    async def check_access(self) -> None:
+        """Return when the server answers and accepts the key; one try.
+
+        Raises:
+            ApiError: it answers, but refuses (401: the key).
+            TransportError: it does not answer.
+            BadAnswerError: something else answers at this address.
+        """
+        try:
+            await self.call(status_call(_NO_BATCH), retry=_ONCE)
+        except ApiError as error:
+            # A 404 with a code of its own is the service; one without is any web server.
+            if error.status != 404 or error.code == "http_404":
+                raise
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
 
-    async def _once(self, call: Call[T], upload: tuple[str, IO[bytes]] | None) -> Answer[T]:
-        request = self._http.build_request(
-            call.method,
-            call.path,
-            headers=dict(call.headers),
-            content=call.body,
-            files={"file": upload} if upload else None,
-        )
-        if upload and isinstance(request.stream, httpx.SyncByteStream):
-            request.stream = ReadInThread(request.stream)
+    async def _once(self, call: Call[T], upload: tuple[str, IO[bytes]] | None) -> T:
         try:
-            response = await self._http.send(request)
-        except QueueClientError:
-            raise
-        except httpx.LocalProtocolError as error:
-            if upload:
-                raise SourceError(f"{Path(upload[0]).name} changed while it was sent") from error
-            raise
+            response = await self._http.request(
+                call.method,
+                call.path,
+                headers=dict(call.headers),
+                content=call.body,
+                files={"file": upload} if upload else None,
+            )
         except httpx.HTTPError as error:
-            raise _as_transport_error(call, self._url, error) from error
+            if upload and isinstance(error, httpx.LocalProtocolError):
+                raise SourceError(f"{upload[0]} changed while it was sent") from error
+            kind = "timed out" if isinstance(error, httpx.TimeoutException) else "no answer"
+            reason = f": {error}" if str(error) else ""
+            raise TransportError(f"{kind} from {self._url} ({call.method} {call.path}){reason}") from error
+        except OSError as error:
+            # The network's errors are httpx's own: this is the file.
+            raise SourceError(f"cannot read on: {error.strerror or error}") from error
         if not response.is_success:
             raise as_error(response.status_code, response.headers, response.content)
-        return Answer(call.read(response.content), parse_retry_after(response.headers))
+        return call.read(response.content)
 
 
-def _checked(base_url: str) -> httpx.URL:
+def _checked_url(base_url: str) -> httpx.URL:
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as error:
@@ -127,23 +133,15 @@ def _checked(base_url: str) -> httpx.URL:
     return url
 
 
+def _checked_key(api_key: str) -> str:
+    key = api_key.strip()  # a key read from a file ends with its line
+    if not key or not key.isascii() or not key.isprintable():
+        raise ValueError("the API key is empty or has characters that no key has")
+    return key
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _as_transport_error(call: Call[T], url: httpx.URL, error: httpx.HTTPError) -> TransportError:
-    kind = "timed out" if isinstance(error, httpx.TimeoutException) else "no answer"
-    reason = f": {error}" if str(error) else ""
-    message = f"{kind} from {url} ({call.method} {call.path}){reason}"
-    return TransportError(message, is_retryable=not _is_untrusted(error))
-
-
-def _is_untrusted(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -35,10 +35,8 @@ class ApiError(QueueClientError):
 class TransportError(QueueClientError):
     """No answer came. Whether the request took effect is unknown; every call of the client is safe to repeat."""
 
-    def __init__(self, message: str, *, is_retryable: bool = True) -> None:
+    def __init__(self, message: str) -> None:
         super().__init__("no_answer", message)
-        self.is_retryable = is_retryable
-        """False where no repetition can help, as with a certificate that is not trusted."""
 
 
 class BadAnswerError(QueueClientError):

@@ -42,15 +42,6 @@ class Call(Generic[T]):
     body: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
-    """A good answer."""
-
-    value: T
-    retry_after_s: float | None = None
-    """Set where the server asks not to be asked again sooner."""
-
-
 def transcribe_item(
     file_id: str, *, language: str = "auto", timestamps: bool = False, custom_id: str | None = None
 ) -> SubmitItem:
@@ -72,7 +63,7 @@ def transcribe_item(
 
 
 def upload_call() -> Call[UploadAnswer]:
-    """Step 1; its body is a file, and whoever sends it adds that."""
+    """Step 1, but for its body, the multipart field `file`."""
     return Call(method="POST", path="/api/v1/files/upload", read=_reader(UploadAnswer))
 
 

@@ -27,22 +27,16 @@ class ItemResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Counts of files so far; each file goes from `found` to `uploaded` to `submitted` to `done` or `failed`."""
+    """Counts of files so far; each goes from `started` to `uploaded` to `submitted` to `done`, or fails on the way."""
 
-    found: int = 0
-    all_found: bool = False
-    """Whether `found` is final: every source has been looked at."""
+    started: int = 0
+    """Taken from the sources."""
     uploaded: int = 0
     submitted: int = 0
     done: int = 0
     failed: int = 0
     audio_s: float = 0.0
     """Total length of the audio of what is done, as far as the server tells."""
-
-    @property
-    def unfinished(self) -> int:
-        """Files that were found and are neither done nor failed."""
-        return self.found - self.done - self.failed
 
 
 OnProgress: TypeAlias = Callable[[Progress], None]

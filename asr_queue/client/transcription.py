@@ -11,36 +11,30 @@ comes for every source, whatever fails.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from uuid import uuid4
 
-from asr_queue.client.errors import (
-    ApiError,
-    BadAnswerError,
-    DeadlineError,
-    ItemFailedError,
-    QueueClientError,
-    TransportError,
-)
-from asr_queue.client.pacing import PollPolicy, PollTimer
-from asr_queue.client.protocol import Answer, displayable, transcribe_item
+from asr_queue.client.caller import Caller
+from asr_queue.client.errors import ApiError, BadAnswerError, DeadlineError, ItemFailedError, QueueClientError
+from asr_queue.client.pacing import PollPolicy, PollTimer, is_retryable
+from asr_queue.client.protocol import displayable, fetch_call, status_call, submit_call, transcribe_item
 from asr_queue.client.results import ItemResult, OnProgress, Progress
-from asr_queue.client.sources import Uploadable
 from asr_queue.domain.items import ItemStatus
-from asr_queue.wire.api import ItemAnswer, StatusAnswer, SubmitAnswer, SubmitItem
-from asr_queue.wire.transcript import Transcript
+from asr_queue.wire.api import ItemAnswer
 
 BATCH_ITEMS: Final = 200
 """Items a submit: the upper end of the usual size (the contract)."""
 MAX_IN_FLIGHT: Final = 2_000
-"""Files that are between the beginning of their upload and the caller, by default."""
+"""Files that are between the beginning of their upload and the caller; bounds the memory used."""
 _PARALLEL_UPLOADS: Final = 8
 _PARALLEL_FETCHES: Final = 16
+_LINGER_S: Final = 2.0
+"""How long an upload waits for others to fill its batch, for each batch that is open already and once more."""
 _LONGEST_LINGER_S: Final = 30.0
-"""How long an upload waits for others at most; it would live for 30 minutes."""
+"""The bound of that; an upload would live for 30 minutes."""
 _POLLS_A_SECOND: Final = 8
 """All batches together."""
 _CULPRIT_CODES: Final = frozenset({"file_not_found", "file_expired"})
@@ -48,25 +42,6 @@ _CULPRIT_CODES: Final = frozenset({"file_not_found", "file_expired"})
 _HOPELESS_STATUSES: Final = frozenset({401, 403})
 _HOPELESS_CODES: Final = frozenset({"unknown_language", "unknown_operation", "operation_unavailable"})
 """Refusals that every other file would meet too."""
-
-
-class Api(Protocol):
-    """The four calls, each repeated as its policy says, as the transcription needs them."""
-
-    async def is_alive(self) -> bool:
-        """Whether the server answers right now; asked once."""
-
-    async def upload(self, source: Uploadable) -> str:
-        """Upload; return the file id."""
-
-    async def submit(self, items: Sequence[SubmitItem], *, label: str, idempotency_key: str) -> SubmitAnswer:
-        """Submit one batch."""
-
-    async def poll(self, batch_id: str) -> Answer[StatusAnswer]:
-        """Ask for a batch once."""
-
-    async def fetch(self, item: ItemAnswer) -> Transcript:
-        """Fetch a finished item's transcript."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +52,7 @@ class TranscribeOptions:
     timestamps: bool = False
     label: str = ""
     deadline_s: float | None = None
-    max_in_flight: int = MAX_IN_FLIGHT
     on_progress: OnProgress | None = None
-    poll: PollPolicy = field(default_factory=PollPolicy)
 
 
 @dataclass(slots=True, eq=False)
@@ -97,14 +70,14 @@ class _Job:
 class Transcription:
     """One run over many files."""
 
-    def __init__(self, api: Api, paths: Iterable[str | Path], options: TranscribeOptions) -> None:
-        if options.max_in_flight < 1:
-            raise ValueError(f"max_in_flight is {options.max_in_flight}; it must be at least 1")
-        self._api = api
+    def __init__(
+        self, caller: Caller, poll: PollPolicy, paths: Iterable[str | Path], options: TranscribeOptions
+    ) -> None:
+        self._caller = caller
+        self._poll = poll
         self._paths = iter(paths)
         self._options = options
-        self._slots = asyncio.Semaphore(options.max_in_flight)
-        self._to_upload: asyncio.Queue[_Job | None] = asyncio.Queue(maxsize=_PARALLEL_UPLOADS)
+        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._uploaded: asyncio.Queue[_Job | None] = asyncio.Queue()
         self._results: asyncio.Queue[ItemResult | None] = asyncio.Queue()
         self._fetches = asyncio.Semaphore(_PARALLEL_FETCHES)
@@ -129,40 +102,28 @@ class Transcription:
 
     async def _run(self) -> None:
         try:
-            try:
-                async with asyncio.timeout(self._options.deadline_s), asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._find())
-                    tasks.create_task(self._upload_all())
-                    tasks.create_task(self._submit_all(tasks))
-            except TimeoutError:
-                self._hopeless = DeadlineError(f"not done within {self._options.deadline_s:g} s")
-                for job in list(self._open):
-                    self._fail(job, self._hopeless)
-                async for job in self._found():
-                    self._fail(job, self._hopeless)
-                self._count(all_found=True)
+            async with asyncio.timeout(self._options.deadline_s), asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._upload_all())
+                tasks.create_task(self._submit_all(tasks))
+        except TimeoutError:
+            error = DeadlineError(f"not done within {self._options.deadline_s:g} s")
+            self._fail_all(self._open, error)
+            while (job := await self._next_job()) is not None:
+                self._fail(job, error)
         finally:
             self._results.put_nowait(None)
 
-    async def _find(self) -> None:
-        async for job in self._found():
-            await self._to_upload.put(job)
-        self._count(all_found=True)
-        for _ in range(_PARALLEL_UPLOADS):
-            await self._to_upload.put(None)
-
-    async def _found(self) -> AsyncIterator[_Job]:
-        """Yield a job a source, each with a slot."""
-        while True:
-            await self._slots.acquire()
-            path = next(self._paths, None)
-            if path is None:
-                self._slots.release()
-                return
-            job = _Job(Path(path))
-            self._open.add(job)
-            self._count(found=1)
-            yield job
+    async def _next_job(self) -> _Job | None:
+        """Wait for a slot and take the next source; None where there is none."""
+        await self._slots.acquire()
+        path = next(self._paths, None)
+        if path is None:
+            self._slots.release()
+            return None
+        job = _Job(Path(path))
+        self._open.add(job)
+        self._count(started=1)
+        return job
 
     async def _upload_all(self) -> None:
         async with asyncio.TaskGroup() as uploaders:
@@ -171,12 +132,12 @@ class Transcription:
         self._uploaded.put_nowait(None)
 
     async def _upload_some(self) -> None:
-        while (job := await self._to_upload.get()) is not None:
+        while (job := await self._next_job()) is not None:
             if self._hopeless:
                 self._fail(job, self._hopeless)
                 continue
             try:
-                job.file_id = await self._api.upload(job.path)
+                job.file_id = (await self._caller.upload(job.path)).file_id
             except QueueClientError as error:
                 await self._judge(error)
                 self._fail(job, error)
@@ -186,7 +147,7 @@ class Transcription:
             self._uploaded.put_nowait(job)
 
     async def _submit_all(self, tasks: asyncio.TaskGroup) -> None:
-        """Submit when a batch is full, or when its oldest upload has waited long enough for company.
+        """Submit when a batch is full, when no more uploads come, or when its oldest has waited long enough.
 
         The more batches are open, the longer it waits: many small batches would mean many polls.
         """
@@ -195,7 +156,7 @@ class Transcription:
         while not is_last:
             linger_s = None
             if group:
-                linger_s = min(0.5 + self._open_batches, _LONGEST_LINGER_S)
+                linger_s = min(_LINGER_S * (1 + self._open_batches), _LONGEST_LINGER_S)
                 linger_s = max(0.0, group[0].uploaded_at_s + linger_s - time.monotonic())
             try:
                 async with asyncio.timeout(linger_s):
@@ -225,7 +186,8 @@ class Transcription:
             for job in group
         ]
         try:
-            answer = await self._api.submit(items, label=self._options.label, idempotency_key=uuid4().hex)
+            call = submit_call(items, label=self._options.label, idempotency_key=uuid4().hex)
+            answer = await self._caller.call(call)
         except QueueClientError as error:
             if error.code in _CULPRIT_CODES and len(group) > 1:
                 middle = len(group) // 2
@@ -243,21 +205,20 @@ class Transcription:
     async def _follow(self, batch_id: str, jobs: dict[str, _Job], tasks: asyncio.TaskGroup) -> None:
         """Poll a batch until each of its items is settled; `jobs` holds those that are not."""
         self._open_batches += 1
-        timer = PollTimer(self._options.poll)
-        wait_s = timer.next_wait_s(progressed=False)
+        timer = PollTimer(self._poll)
+        wait_s = timer.next_wait_s(has_moved=False)
         before: tuple[int, ...] = ()
         try:
             while jobs:
                 await asyncio.sleep(wait_s)
-                answer = await self._api.poll(batch_id)
-                states = [item.status for item in answer.value.items]
+                batch = await self._caller.call(status_call(batch_id))
+                states = [item.status for item in batch.items]
                 now = tuple(states.count(status) for status in ItemStatus)
-                self._settle(answer.value.items, jobs, tasks)
-                if jobs and answer.value.completed + answer.value.failed == answer.value.total:
+                self._settle(batch.items, jobs, tasks)
+                if jobs and batch.completed + batch.failed == batch.total:
                     raise BadAnswerError(f"batch {batch_id} is finished, but says nothing of {len(jobs)} of its items")
                 wait_s = timer.next_wait_s(
-                    progressed=bool(before) and now != before,
-                    retry_after_s=answer.retry_after_s,
+                    has_moved=bool(before) and now != before,
                     at_least_s=self._open_batches / _POLLS_A_SECOND,
                 )
                 before = now
@@ -282,7 +243,7 @@ class Transcription:
     async def _fetch(self, job: _Job, item: ItemAnswer) -> None:
         async with self._fetches:
             try:
-                transcript = await self._api.fetch(item)
+                transcript = await self._caller.call(fetch_call(item))
             except QueueClientError as error:
                 self._fail(job, error)
                 return
@@ -296,9 +257,15 @@ class Transcription:
             error.status in _HOPELESS_STATUSES or error.code in _HOPELESS_CODES
         )
         # What was repeated in vain may still be the fault of this one file: a proxy may break off what it dislikes.
-        is_unanswered = isinstance(error, TransportError) or (isinstance(error, ApiError) and error.status >= 500)
-        if is_refusal or (is_unanswered and not await self._api.is_alive()):
+        if is_refusal or (is_retryable(error) and not await self._is_alive()):
             self._hopeless = self._hopeless or error
+
+    async def _is_alive(self) -> bool:
+        try:
+            await self._caller.check_access()
+        except QueueClientError:
+            return False
+        return True
 
     def _fail(self, job: _Job, error: QueueClientError) -> None:
         self._finish(job, ItemResult(path=job.path, error=error))
@@ -309,22 +276,15 @@ class Transcription:
 
     def _finish(self, job: _Job, result: ItemResult) -> None:
         self._open.discard(job)
-        self._results.put_nowait(
-            replace(result, batch_id=job.batch_id, item_id=job.item_id, audio_s=job.audio_s),
-        )
+        self._results.put_nowait(replace(result, batch_id=job.batch_id, item_id=job.item_id, audio_s=job.audio_s))
         if result.error is None:
             self._count(done=1, audio_s=job.audio_s or 0.0)
         else:
             self._count(failed=1)
 
-    def _count(self, *, all_found: bool = False, audio_s: float = 0.0, **steps: int) -> None:
-        old = self._progress
-        self._progress = replace(
-            old,
-            all_found=old.all_found or all_found,
-            audio_s=old.audio_s + audio_s,
-            **{name: getattr(old, name) + step for name, step in steps.items()},
-        )
+    def _count(self, **steps: float) -> None:
+        moved = {name: getattr(self._progress, name) + step for name, step in steps.items()}
+        self._progress = replace(self._progress, **moved)
         if self._options.on_progress:
             self._options.on_progress(self._progress)
 

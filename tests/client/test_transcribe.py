@@ -1,0 +1,214 @@
+"""Many files at once, against a real server that misbehaves: every source gives exactly one result."""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asr_queue.client import AsyncClient, Client, ItemResult, Progress
+from asr_queue.client.transcription import BATCH_ITEMS, MAX_IN_FLIGHT
+from tests.client.conftest import NO_RETRY, POLL, RETRY
+from tests.client.contract_server import KEY, ContractServer, Plain, Refuse, Reset, Slow
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> list[Path]:
+    """Six files; the third is no audio."""
+    return [written(tmp_path, f"{n}.wav", "bad" if n == 2 else f"words {n}") for n in range(6)]
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def by_name(results: Iterator[ItemResult]) -> dict[str, ItemResult]:
+    collected = list(results)
+    names = [result.path.name for result in collected]
+    assert len(set(names)) == len(names), "a source gave two results"
+    for result in collected:
+        assert (result.transcript is None) != (result.error is None)
+    return {result.path.name: result for result in collected}
+
+
+def codes(results: dict[str, ItemResult]) -> Counter[str | None]:
+    return Counter(result.error.code if result.error else None for result in results.values())
+
+
+def test_each_file_gives_its_own_transcript_or_error(client: Client, recordings: list[Path]) -> None:
+    missing = recordings[0].with_name("missing.wav")
+    results = by_name(client.transcribe([*recordings, missing], timestamps=True))
+    assert len(results) == 7
+    assert codes(results) == {None: 5, "item_failed": 1, "unreadable_source": 1}
+    assert "Invalid audio format" in str(results["2.wav"].error)
+    fourth = results["4.wav"].transcript
+    assert fourth is not None
+    assert fourth.text == "words 4"
+    assert [word.text for word in fourth.timestamps or []] == ["words", "4"]
+    assert results["4.wav"].batch_id
+    assert results["missing.wav"].batch_id is None
+
+
+def test_nothing_to_do_is_done_at_once(client: Client, server: ContractServer) -> None:
+    assert list(client.transcribe([])) == []
+    assert server.calls == []
+
+
+def test_a_path_that_comes_twice_gives_two_results(client: Client, recordings: list[Path]) -> None:
+    assert [result.path for result in client.transcribe([recordings[0]] * 2)] == [recordings[0]] * 2
+
+
+def test_files_go_in_batches_of_two_hundred_and_side_by_side(
+    client: Client, server: ContractServer, tmp_path: Path
+) -> None:
+    paths = [written(tmp_path, f"{n}.wav", f"words {n}") for n in range(2 * BATCH_ITEMS + 1)]
+    seen: list[Progress] = []
+    server.always["upload"] = Slow(0.01)
+    results = by_name(client.transcribe(paths, on_progress=seen.append))
+    assert all(results[path.name].transcript.text == path.read_text() for path in paths)  # type: ignore[union-attr]
+    sizes = [len(batch["items"]) for batch in server.batches.values()]
+    assert max(sizes) <= BATCH_ITEMS
+    assert len(sizes) <= 5, "three, and one more for each time that a slow machine's uploads were not waited for"
+    assert 4 <= server.most_at_once <= 32
+    last = seen[-1]
+    assert (last.started, last.uploaded, last.submitted, last.done, last.failed) == (401, 401, 401, 401, 0)
+
+
+def test_single_faults_anywhere_cost_nothing(client: Client, server: ContractServer, recordings: list[Path]) -> None:
+    server.script("upload", Reset(), Refuse(503), Reset(after_effect=True))
+    server.script("submit", Reset(after_effect=True), Refuse(429))
+    server.script("status", Refuse(500), Reset())
+    server.script("fetch", Refuse(502), Reset(after_effect=True), Refuse(503))
+    assert codes(by_name(client.transcribe(recordings))) == {None: 5, "item_failed": 1}
+    assert len(server.batches) == 1
+
+
+def test_a_transcript_that_has_expired_costs_only_itself(
+    client: Client, server: ContractServer, recordings: list[Path]
+) -> None:
+    server.script("fetch", Refuse(410, "file_expired"))
+    assert codes(by_name(client.transcribe(recordings))) == {None: 4, "item_failed": 1, "file_expired": 1}
+
+
+def test_an_upload_that_is_gone_at_submit_costs_only_itself(
+    client: Client, server: ContractServer, tmp_path: Path
+) -> None:
+    paths = [written(tmp_path, f"{n}.wav", f"words {n}") for n in range(40)]
+    original = server.upload
+
+    def forgetful(name: str, data: bytes) -> dict[str, str]:
+        answer = original(name, data)
+        if name in ("7.wav", "23.wav"):
+            del server.uploads[answer["file_id"]]
+        return answer
+
+    server.upload = forgetful  # type: ignore[method-assign]
+    results = by_name(client.transcribe(paths))
+    assert codes(results) == {None: 38, "file_not_found": 2}
+    assert {name for name, result in results.items() if result.error} == {"7.wav", "23.wav"}
+
+
+def test_a_refused_key_fails_every_file_with_few_requests(server: ContractServer, tmp_path: Path) -> None:
+    paths = [written(tmp_path, f"{n}.wav", "words") for n in range(300)]
+    with Client(server.url, "wrong", retry=RETRY) as client:
+        assert codes(by_name(client.transcribe(paths))) == {"unauthorized": 300}
+    assert len(server.calls) <= 8
+
+
+def test_a_server_that_is_gone_fails_every_file_soon(server: ContractServer, tmp_path: Path) -> None:
+    paths = [written(tmp_path, f"{n}.wav", "words") for n in range(300)]
+    for step in ("upload", "status"):
+        server.always[step] = Reset()  # type: ignore[index]
+    with Client(server.url, KEY, retry=NO_RETRY) as client:
+        assert codes(by_name(client.transcribe(paths))) == {"no_answer": 300}
+    assert len(server.times("upload")) <= 16
+
+
+def test_one_upload_that_never_gets_through_costs_only_itself(
+    client: Client, server: ContractServer, recordings: list[Path]
+) -> None:
+    with Client(server.url, KEY, retry=NO_RETRY, poll=POLL) as hasty:
+        server.script("upload", Reset())
+        assert codes(by_name(hasty.transcribe(recordings)))["no_answer"] == 1
+
+
+def test_polls_that_fail_for_good_fail_their_batch(server: ContractServer, recordings: list[Path]) -> None:
+    server.always["status"] = Plain()
+    with Client(server.url, KEY, retry=NO_RETRY, poll=POLL) as client:
+        results = by_name(client.transcribe(recordings))
+    assert codes(results) == {"bad_answer": 6}
+    assert all(result.item_id for result in results.values())
+
+
+def test_what_is_not_finished_at_the_deadline_gets_that_as_its_result(
+    client: Client, server: ContractServer, recordings: list[Path]
+) -> None:
+    server.polls_to_finish = 10**9
+    began_s = time.monotonic()
+    results = by_name(client.transcribe(recordings, deadline_s=0.4))
+    assert codes(results) == {"deadline_exceeded": 6}
+    assert time.monotonic() - began_s < 2
+
+
+def test_memory_is_bounded_however_many_files_there_are(client: Client, tmp_path: Path) -> None:
+    path = written(tmp_path, "same.wav", "words")
+    drawn = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield path
+
+    results = client.transcribe(endless())
+    for taken in range(1, 4):
+        assert next(results).transcript
+        assert drawn <= MAX_IN_FLIGHT + taken
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_leaving_early_stops_everything(client: Client, server: ContractServer, recordings: list[Path]) -> None:
+    for _ in client.transcribe(recordings * 50):
+        break
+    before = len(server.calls)
+    time.sleep(0.2)
+    assert len(server.calls) - before <= 1
+    client.check_access()
+
+
+def test_closing_the_client_ends_a_run_that_was_left_open(server: ContractServer, recordings: list[Path]) -> None:
+    with Client(server.url, KEY, retry=RETRY, poll=POLL) as client:
+        results = client.transcribe(recordings * 50)
+        next(results)
+    assert not any(thread.name == "asr-queue-client" for thread in threading.enumerate())
+    with pytest.raises(RuntimeError):
+        next(results)
+
+
+def test_what_breaks_the_sources_reaches_the_caller_as_itself(client: Client, recordings: list[Path]) -> None:
+    def broken() -> Iterator[Path]:
+        yield recordings[0]
+        raise KeyError("the caller's own")
+
+    with pytest.raises(KeyError, match="the caller's own"):
+        list(client.transcribe(broken()))
+
+
+def test_the_asynchronous_client_stops_when_its_task_is_cancelled(
+    server: ContractServer, recordings: list[Path]
+) -> None:
+    server.polls_to_finish = 10**9
+
+    async def cancelled() -> None:
+        async with AsyncClient(server.url, KEY, retry=RETRY, poll=POLL) as client:
+            async with asyncio.timeout(0.3):
+                async for _ in client.transcribe(recordings):
+                    pass
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(cancelled())
