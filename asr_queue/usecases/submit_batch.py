@@ -1,6 +1,7 @@
 """Accept a batch: rows first, then messages."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,7 +11,7 @@ from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File
 from asr_queue.domain.items import Item, Operation
 from asr_queue.domain.languages import resolve
-from asr_queue.errors import CallerError, RetryableError
+from asr_queue.errors import AsrQueueError, CallerError, RetryableError
 from asr_queue.ports import Clock, IdempotencyClaim, ItemTable, StoredAnswer, WorkQueues
 from asr_queue.wire.api import SubmitAnswer, SubmitItem, SubmitRequest
 from asr_queue.wire.messages import ItemMessage
@@ -70,9 +71,11 @@ def submit_batch(
             batch_id=batch.batch_id, total_items=batch.total, item_ids=[item.item_id for item in items]
         )
         table.create_batch(batch, items, claim=claim, answer=answer.model_dump_json())
-    except CallerError:
+    except AsrQueueError:
+        # Safe even where the batch was created after all: a claim that was fulfilled cannot be given back.
         if claim is not None:
-            table.release_idempotency(claim)
+            with suppress(RetryableError):
+                table.release_idempotency(claim)
         raise
     return Submitted(answer, is_replay=False, unsent=_send(batch, items, table, queues, now))
 

@@ -37,7 +37,7 @@ from asr_queue.adapters.dynamodb.rows import (
 )
 from asr_queue.domain.batches import Batch
 from asr_queue.domain.items import Item, pins_by_upload
-from asr_queue.errors import AsrQueueError, CallerError
+from asr_queue.errors import AsrQueueError, CallerError, RetryableError
 from asr_queue.ports import UNSENT_CHECK_S, Clock, IdempotencyClaim
 
 _DRAFT_CHECK_S: Final = 120
@@ -109,11 +109,13 @@ class Creation:
             raise _refusal(actions[place], row, self._clock.now()) from error
 
 
-def _refusal(action: Action, row: Row | None, now: datetime) -> CallerError:
+def _refusal(action: Action, row: Row | None, now: datetime) -> AsrQueueError:
     key: Mapping[str, Any] = action.row if isinstance(action, Put) else action.key
-    if not str(key["pk"]).startswith("FILE#"):
+    kind, _, upload_id = str(key["pk"]).partition("#")
+    if kind == "IDEM":
         return CallerError("idempotency_conflict", "Another execution took this request over.", http_status=409)
-    upload_id = str(key["pk"]).removeprefix("FILE#")
+    if kind == "BATCH":
+        return RetryableError("creation_abandoned", "Creating the batch took too long, and it was undone.")
     if row is not None and to_ms(now) >= row["expires_at"]:
         return CallerError("file_expired", f"File {upload_id} has expired; upload it again.", http_status=410)
     return CallerError("file_not_found", f"There is no file {upload_id!r}; upload it first.", http_status=404)

@@ -1,0 +1,411 @@
+"""What ItemTable promises."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from asr_queue.adapters.memory_clock import ManualClock
+from asr_queue.domain.batches import Batch
+from asr_queue.domain.files import File, FileKind
+from asr_queue.domain.items import Item, ItemError, ItemStatus, Operation
+from asr_queue.domain.keys import ApiKey
+from asr_queue.errors import CallerError
+from asr_queue.ports import IDEMPOTENCY_LOCK_S, IDEMPOTENCY_RETENTION_S, IdempotencyClaim, ItemTable, StoredAnswer
+
+FAULT = ItemError("audio_undecodable", "This is no audio.")
+
+
+def an_upload(table: ItemTable, clock: ManualClock, *, tenant: str = "acme", ttl_s: int = 1800) -> File:
+    file_id = str(uuid4())
+    file = File(
+        file_id=file_id,
+        tenant=tenant,
+        kind=FileKind.UPLOAD,
+        object_key=f"uploads/{tenant}/{file_id}",
+        size_bytes=7,
+        content_type="audio/wav",
+        created_at=clock.now(),
+        expires_at=clock.now() + timedelta(seconds=ttl_s),
+        file_name="talk ü.wav",
+    )
+    table.put_file(file)
+    return file
+
+
+def a_batch(clock: ManualClock, uploads: list[File], **fields: object) -> tuple[Batch, list[Item]]:
+    batch = Batch(batch_id=str(uuid4()), tenant="acme", total=len(uploads), created_at=clock.now(), label="a label")
+    items = [
+        Item(
+            batch_id=batch.batch_id,
+            index=index,
+            item_id=str(uuid4()),
+            tenant="acme",
+            operation=Operation.TRANSCRIBE,
+            upload_id=upload.file_id,
+            upload_key=upload.object_key,
+            created_at=clock.now(),
+            **fields,
+        )
+        for index, upload in enumerate(uploads)
+    ]
+    return batch, items
+
+
+def created(table: ItemTable, clock: ManualClock, count: int = 1) -> tuple[Batch, list[Item]]:
+    batch, items = a_batch(clock, [an_upload(table, clock) for _ in range(count)])
+    table.create_batch(batch, items)
+    return batch, items
+
+
+def started(table: ItemTable, clock: ManualClock, item: Item) -> Item:
+    claimed = table.claim_item(item.batch_id, item.index, now=clock.now())
+    assert claimed is not None
+    return claimed
+
+
+def done(clock: ManualClock, item: Item) -> tuple[Item, File]:
+    finished = item.done(now=clock.now(), audio_s=1.25)
+    assert finished.result_key is not None
+    return finished, File(
+        file_id=item.item_id,
+        tenant=item.tenant,
+        kind=FileKind.RESULT,
+        object_key=finished.result_key,
+        size_bytes=9,
+        content_type="application/json",
+        created_at=clock.now(),
+        expires_at=clock.now() + timedelta(seconds=1800),
+        file_name=item.result_name,
+    )
+
+
+def load(table: ItemTable, batch: Batch) -> tuple[Batch, list[Item]]:
+    found = table.load_batch(batch.batch_id)
+    assert found is not None
+    return found
+
+
+class TestFiles:
+    def test_a_file_comes_back_as_it_was_put(self, table: ItemTable, clock: ManualClock) -> None:
+        file = an_upload(table, clock)
+        assert table.get_file(file.file_id) == file
+
+    def test_a_file_that_is_not_there_is_none(self, table: ItemTable) -> None:
+        assert table.get_file(str(uuid4())) is None
+
+    def test_many_files_come_in_one_call_however_often_they_are_named(
+        self, table: ItemTable, clock: ManualClock
+    ) -> None:
+        files = [an_upload(table, clock) for _ in range(120)]
+        ids = [file.file_id for file in files]
+        assert table.get_files([*ids, *ids, str(uuid4())]) == {file.file_id: file for file in files}
+        assert table.get_files([]) == {}
+
+    def test_a_file_is_due_from_its_expiry_until_it_is_settled(self, table: ItemTable, clock: ManualClock) -> None:
+        file = an_upload(table, clock, ttl_s=10)
+        clock.advance(9.999)
+        assert file not in table.due_files(now=clock.now(), limit=5000)
+        clock.advance(0.001)
+        assert file in table.due_files(now=clock.now(), limit=5000)
+        assert table.settle_file(file)
+        assert file not in table.due_files(now=clock.now(), limit=5000)
+        assert table.get_file(file.file_id) == file, "the row stays, so that a late caller is told 410"
+
+    def test_a_limit_bounds_what_is_due(self, table: ItemTable, clock: ManualClock) -> None:
+        for _ in range(40):
+            an_upload(table, clock, ttl_s=1)
+        clock.advance(1)
+        assert 1 <= len(table.due_files(now=clock.now(), limit=16)) <= 16
+
+    def test_a_pinned_file_is_neither_due_nor_settled_until_the_last_pin_goes(
+        self, table: ItemTable, clock: ManualClock
+    ) -> None:
+        upload = an_upload(table, clock, ttl_s=10)
+        batch, items = a_batch(clock, [upload, upload])
+        table.create_batch(batch, items)
+        clock.advance(20)
+        assert upload.file_id not in {file.file_id for file in table.due_files(now=clock.now(), limit=5000)}
+        assert not table.settle_file(upload)
+        table.finish_items([done(clock, started(table, clock, items[0]))])
+        pinned = table.get_file(upload.file_id)
+        assert pinned is not None
+        assert pinned.pinned_by == {items[1].item_id}
+        assert not table.settle_file(pinned)
+        table.finish_items([done(clock, started(table, clock, items[1]))])
+        assert upload.file_id in {file.file_id for file in table.due_files(now=clock.now(), limit=5000)}
+        assert table.settle_file(upload)
+
+
+class TestCreation:
+    @pytest.mark.parametrize("count", [1, 49, 50, 130])
+    def test_a_batch_comes_back_whole_and_in_order(self, table: ItemTable, clock: ManualClock, count: int) -> None:
+        uploads = [an_upload(table, clock) for _ in range(count)]
+        batch, items = a_batch(clock, uploads, custom_id="chunk ü", language="de", return_timestamps=True)
+        table.create_batch(batch, items)
+        assert load(table, batch) == (batch, items)
+        pins = table.get_files([upload.file_id for upload in uploads])
+        assert all(pins[item.upload_id].pinned_by == {item.item_id} for item in items)
+
+    def test_a_thousand_items_may_share_one_upload(self, table: ItemTable, clock: ManualClock) -> None:
+        upload = an_upload(table, clock)
+        batch, items = a_batch(clock, [upload] * 1000)
+        table.create_batch(batch, items)
+        assert load(table, batch) == (batch, items)
+        file = table.get_file(upload.file_id)
+        assert file is not None
+        assert file.pinned_by == {item.item_id for item in items}
+
+    def test_a_batch_that_is_not_there_is_none(self, table: ItemTable) -> None:
+        assert table.load_batch(str(uuid4())) is None
+
+    @pytest.mark.parametrize("count", [2, 120])
+    @pytest.mark.parametrize("fault", ["missing", "expired", "foreign"])
+    def test_one_unusable_upload_leaves_nothing_of_the_batch(
+        self, table: ItemTable, clock: ManualClock, count: int, fault: str
+    ) -> None:
+        good = [an_upload(table, clock) for _ in range(count - 1)]
+        bad = an_upload(table, clock, ttl_s=5, tenant="other" if fault == "foreign" else "acme")
+        batch, items = a_batch(clock, [*good, replace(bad, file_id=str(uuid4())) if fault == "missing" else bad])
+        if fault == "expired":
+            clock.advance(5)
+        with pytest.raises(CallerError) as raised:
+            table.create_batch(batch, items)
+        assert raised.value.code == ("file_expired" if fault == "expired" else "file_not_found")
+        assert table.load_batch(batch.batch_id) is None
+        assert all(not file.pinned_by for file in table.get_files([file.file_id for file in good]).values())
+        assert all(table.claim_item(batch.batch_id, item.index, now=clock.now()) is None for item in items[:3])
+
+    def test_an_expired_upload_that_is_pinned_can_be_pinned_again(self, table: ItemTable, clock: ManualClock) -> None:
+        upload = an_upload(table, clock, ttl_s=5)
+        table.create_batch(*a_batch(clock, [upload]))
+        clock.advance(6)
+        batch, items = a_batch(clock, [upload])
+        table.create_batch(batch, items)
+        assert load(table, batch)[1] == items
+
+
+class TestItems:
+    def test_a_start_counts_and_is_seen_by_everybody(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock, 2)
+        clock.advance(3)
+        claimed = started(table, clock, items[1])
+        assert claimed == replace(items[1], status=ItemStatus.PROCESSING, attempt=1, started_at=clock.now())
+        assert load(table, batch)[1] == [items[0], claimed]
+        assert started(table, clock, items[1]).attempt == 2
+
+    @pytest.mark.parametrize("index", [-1, 1, 999_999])
+    def test_an_item_that_is_not_there_cannot_be_started(
+        self, table: ItemTable, clock: ManualClock, index: int
+    ) -> None:
+        batch, _ = created(table, clock)
+        assert table.claim_item(batch.batch_id, index, now=clock.now()) is None
+        assert load(table, batch)[1][0].status is ItemStatus.QUEUED
+
+    def test_a_finished_item_has_its_result_and_no_pin(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock)
+        finished, file = done(clock, started(table, clock, items[0]))
+        assert table.finish_items([(finished, file)]) == [True]
+        assert load(table, batch)[1] == [finished]
+        assert table.get_file(items[0].item_id) == file
+        upload = table.get_file(items[0].upload_id)
+        assert upload is not None
+        assert not upload.pinned_by
+
+    def test_a_failed_item_says_why(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock)
+        failed = started(table, clock, items[0]).failed(FAULT, now=clock.now())
+        assert table.finish_items([(failed, None)]) == [True]
+        assert load(table, batch)[1] == [failed]
+        assert table.get_file(items[0].item_id) is None
+
+    def test_an_item_may_fail_before_it_was_started(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock)
+        failed = items[0].failed(FAULT, now=clock.now())
+        assert table.finish_items([(failed, None)]) == [True]
+        assert load(table, batch)[1] == [failed]
+
+    def test_a_final_item_cannot_be_started(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock)
+        table.finish_items([done(clock, started(table, clock, items[0]))])
+        assert table.claim_item(batch.batch_id, 0, now=clock.now()) is None
+
+    def test_a_late_worker_cannot_overwrite_a_result(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock)
+        slow = started(table, clock, items[0])
+        quick = started(table, clock, items[0])
+        winner = done(clock, quick)
+        assert table.finish_items([winner]) == [True]
+        clock.advance(1)
+        assert table.finish_items([done(clock, slow)]) == [False]
+        assert table.finish_items([(slow.failed(FAULT, now=clock.now()), None)]) == [False]
+        assert load(table, batch)[1] == [winner[0]]
+        assert table.get_file(items[0].item_id) == winner[1]
+
+    def test_the_slower_of_two_attempts_may_finish_first(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock)
+        slow = started(table, clock, items[0])
+        quick = started(table, clock, items[0])
+        assert table.finish_items([done(clock, slow)]) == [True]
+        assert table.finish_items([done(clock, quick)]) == [False]
+        assert load(table, batch)[1][0].attempt == slow.attempt
+
+    def test_a_repetition_after_a_lost_reply_is_recognised(self, table: ItemTable, clock: ManualClock) -> None:
+        _, items = created(table, clock, 2)
+        outcomes = [done(clock, started(table, clock, items[0]))]
+        outcomes_later = [(started(table, clock, items[1]).failed(FAULT, now=clock.now()), None)]
+        assert table.finish_items(outcomes) == [True]
+        clock.advance(1)
+        assert table.finish_items([*outcomes, *outcomes_later]) == [True, True]
+        assert table.finish_items([*outcomes, *outcomes_later]) == [True, True]
+
+    def test_one_item_that_is_final_costs_the_others_nothing(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock, 40)
+        attempts = [started(table, clock, item) for item in items]
+        for place in (3, 17, 38):
+            table.finish_items([done(clock, started(table, clock, items[place]))])
+        expected = [place not in (3, 17, 38) for place in range(40)]
+        assert table.finish_items([done(clock, item) for item in attempts]) == expected
+        assert all(item.status is ItemStatus.DONE for item in load(table, batch)[1])
+
+    def test_of_many_workers_one_finishes_an_item(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock, 5)
+        attempts = [[started(table, clock, item) for item in items] for _ in range(6)]
+        with ThreadPoolExecutor(6) as pool:
+            results = list(pool.map(lambda some: table.finish_items([done(clock, item) for item in some]), attempts))
+        assert [sum(result[place] for result in results) for place in range(5)] == [1] * 5
+        for item in load(table, batch)[1]:
+            file = table.get_file(item.item_id)
+            assert file is not None
+            assert file.object_key == item.result_key
+
+
+class TestChecks:
+    def due_ids(self, table: ItemTable, clock: ManualClock) -> set[str]:
+        return {batch.batch_id for batch in table.due_batches(now=clock.now(), limit=5000)}
+
+    def test_a_batch_whose_messages_were_not_sent_is_due_after_a_minute(
+        self, table: ItemTable, clock: ManualClock
+    ) -> None:
+        batch, _ = created(table, clock)
+        clock.advance(59)
+        assert batch.batch_id not in self.due_ids(table, clock)
+        clock.advance(1)
+        assert batch.batch_id in self.due_ids(table, clock)
+
+    @pytest.mark.parametrize("count", [1, 120])
+    def test_a_batch_is_due_when_it_was_said_to_be(self, table: ItemTable, clock: ManualClock, count: int) -> None:
+        batch, _ = created(table, clock, count)
+        table.mark_sent(batch, next_check_at=clock.now() + timedelta(seconds=300))
+        clock.advance(299)
+        assert batch.batch_id not in self.due_ids(table, clock)
+        clock.advance(1)
+        assert batch.batch_id in self.due_ids(table, clock)
+        assert load(table, batch)[0].sent_at == clock.now() - timedelta(seconds=300)
+        table.postpone_batch(batch, next_check_at=clock.now() + timedelta(seconds=10))
+        assert batch.batch_id not in self.due_ids(table, clock)
+
+    def test_the_first_note_of_the_end_stands(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, _ = created(table, clock)
+        first = clock.now()
+        later = first + timedelta(seconds=9)
+        table.finish_batch(batch, finished_at=first, next_check_at=later)
+        table.finish_batch(batch, finished_at=later, next_check_at=later)
+        assert load(table, batch)[0].finished_at == first
+
+    def test_a_retired_batch_is_never_due_again(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, _ = created(table, clock)
+        table.retire_batch(batch)
+        table.postpone_batch(batch, next_check_at=clock.now())
+        clock.advance(10_000)
+        assert batch.batch_id not in self.due_ids(table, clock)
+        assert table.load_batch(batch.batch_id) is not None
+
+    def test_a_visible_batch_is_not_discarded(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock)
+        table.discard_batch(batch.batch_id)
+        assert load(table, batch) == (batch, items)
+
+
+class TestKeys:
+    def test_a_key_comes_back_and_is_listed(self, table: ItemTable, clock: ManualClock) -> None:
+        older = ApiKey(key_hash=uuid4().hex, tenant="acme", name="first", created_at=clock.now())
+        clock.advance(1)
+        newer = ApiKey(key_hash=uuid4().hex, tenant="acme", name="second", created_at=clock.now())
+        table.put_key(newer)
+        table.put_key(older)
+        assert table.get_key(older.key_hash) == older
+        ours = [key for key in table.list_keys() if key.key_hash in (older.key_hash, newer.key_hash)]
+        assert ours == [older, newer]
+
+    def test_a_revocation_is_seen_at_once(self, table: ItemTable, clock: ManualClock) -> None:
+        key = ApiKey(key_hash=uuid4().hex, tenant="acme", name="first", created_at=clock.now())
+        table.put_key(key)
+        revoked = replace(key, revoked_at=clock.now())
+        table.put_key(revoked)
+        assert table.get_key(key.key_hash) == revoked
+
+    def test_an_unknown_key_is_none(self, table: ItemTable) -> None:
+        assert table.get_key(uuid4().hex) is None
+
+
+class TestIdempotency:
+    def claim(self, table: ItemTable, clock: ManualClock, key: str) -> IdempotencyClaim | StoredAnswer | None:
+        return table.claim_idempotency(tenant="acme", key=key, request_hash="abc", now=clock.now())
+
+    def test_a_key_is_held_until_it_is_given_back(self, table: ItemTable, clock: ManualClock) -> None:
+        key = str(uuid4())
+        claim = self.claim(table, clock, key)
+        assert isinstance(claim, IdempotencyClaim)
+        assert self.claim(table, clock, key) is None
+        table.release_idempotency(claim)
+        assert isinstance(self.claim(table, clock, key), IdempotencyClaim)
+
+    def test_tenants_do_not_share_keys(self, table: ItemTable, clock: ManualClock) -> None:
+        key = str(uuid4())
+        self.claim(table, clock, key)
+        other = table.claim_idempotency(tenant="other", key=key, request_hash="abc", now=clock.now())
+        assert isinstance(other, IdempotencyClaim)
+
+    @pytest.mark.parametrize("count", [1, 120])
+    def test_the_answer_appears_with_the_batch(self, table: ItemTable, clock: ManualClock, count: int) -> None:
+        key = str(uuid4())
+        claim = self.claim(table, clock, key)
+        assert isinstance(claim, IdempotencyClaim)
+        batch, items = a_batch(clock, [an_upload(table, clock) for _ in range(count)])
+        table.create_batch(batch, items, claim=claim, answer="the answer")
+        assert self.claim(table, clock, key) == StoredAnswer(request_hash="abc", body="the answer")
+        table.release_idempotency(claim)
+        assert self.claim(table, clock, key) == StoredAnswer(request_hash="abc", body="the answer")
+
+    def test_an_answer_is_kept_for_a_day(self, table: ItemTable, clock: ManualClock) -> None:
+        key = str(uuid4())
+        claim = self.claim(table, clock, key)
+        assert isinstance(claim, IdempotencyClaim)
+        table.create_batch(*a_batch(clock, [an_upload(table, clock)]), claim=claim, answer="the answer")
+        clock.advance(IDEMPOTENCY_RETENTION_S - 1)
+        assert isinstance(self.claim(table, clock, key), StoredAnswer)
+        clock.advance(1)
+        assert isinstance(self.claim(table, clock, key), IdempotencyClaim)
+
+    @pytest.mark.parametrize("count", [1, 120])
+    def test_of_two_executions_the_one_that_took_over_creates(
+        self, table: ItemTable, clock: ManualClock, count: int
+    ) -> None:
+        key = str(uuid4())
+        slow = self.claim(table, clock, key)
+        assert isinstance(slow, IdempotencyClaim)
+        clock.advance(IDEMPOTENCY_LOCK_S)
+        quick = self.claim(table, clock, key)
+        assert isinstance(quick, IdempotencyClaim)
+        uploads = [an_upload(table, clock) for _ in range(count)]
+        batch, items = a_batch(clock, uploads)
+        with pytest.raises(CallerError) as raised:
+            table.create_batch(batch, items, claim=slow, answer="the slow one's")
+        assert raised.value.code == "idempotency_conflict"
+        assert table.load_batch(batch.batch_id) is None
+        table.release_idempotency(slow)
+        table.create_batch(*a_batch(clock, uploads), claim=quick, answer="the quick one's")
+        assert self.claim(table, clock, key) == StoredAnswer(request_hash="abc", body="the quick one's")

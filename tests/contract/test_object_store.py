@@ -1,0 +1,53 @@
+"""What ObjectStore promises."""
+
+from uuid import uuid4
+
+from asr_queue.ports import ObjectStore
+
+
+def test_an_object_comes_back_as_it_was_put(store: ObjectStore) -> None:
+    key = f"uploads/{uuid4()}/a"
+    data = bytes(range(256)) * 5000
+    store.put(key, data, content_type="audio/x-wav")
+    assert store.get(key) == data
+
+
+def test_an_object_that_is_not_there_is_none(store: ObjectStore) -> None:
+    assert store.get(f"uploads/{uuid4()}") is None
+
+
+def test_a_second_put_replaces_the_first(store: ObjectStore) -> None:
+    key = f"uploads/{uuid4()}"
+    store.put(key, b"first", content_type="text/plain")
+    store.put(key, b"second", content_type="text/plain")
+    assert store.get(key) == b"second"
+
+
+def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
+    key = f"uploads/{uuid4()}"
+    store.put(key, b"", content_type="text/plain")
+    assert store.get(key) == b""
+
+
+def test_deletion_removes_what_is_there_and_ignores_what_is_not(store: ObjectStore) -> None:
+    prefix = f"uploads/{uuid4()}/"
+    keys = [f"{prefix}{i}" for i in range(3)]
+    for key in keys:
+        store.put(key, b"x", content_type="text/plain")
+    store.delete([keys[0], f"{prefix}never", keys[2]])
+    assert store.list_keys(prefix) == [keys[1]]
+
+
+def test_deleting_nothing_does_nothing(store: ObjectStore) -> None:
+    store.delete([])
+
+
+def test_more_than_a_page_is_listed_and_deleted(store: ObjectStore) -> None:
+    prefix = f"results/{uuid4()}/"
+    keys = [f"{prefix}{i:04}" for i in range(1002)]
+    for key in keys:
+        store.put(key, b"x", content_type="text/plain")
+    store.put(prefix.replace("results", "uploads") + "other", b"x", content_type="text/plain")
+    assert store.list_keys(prefix) == keys
+    store.delete(keys)
+    assert store.list_keys(prefix) == []

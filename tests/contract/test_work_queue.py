@@ -1,0 +1,107 @@
+"""What WorkQueue promises."""
+
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+from asr_queue.ports import Backlog, Delivery, WorkQueue
+from asr_queue.wire.messages import ItemMessage
+from tests.contract.conftest import VISIBILITY_TIMEOUT_S
+
+PATIENCE_S = VISIBILITY_TIMEOUT_S + 10
+
+
+def messages(count: int) -> list[ItemMessage]:
+    batch_id = str(uuid4())
+    return [ItemMessage(batch_id=batch_id, index=index, item_id=str(uuid4())) for index in range(count)]
+
+
+def receive_all(queue: WorkQueue, count: int) -> list[Delivery]:
+    deliveries: list[Delivery] = []
+    deadline = time.monotonic() + PATIENCE_S
+    while len(deliveries) < count and time.monotonic() < deadline:
+        deliveries += queue.receive(max_messages=10, wait_s=0)
+    return deliveries
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_every_message_that_was_sent_is_received(queue: WorkQueue) -> None:
+    sent = messages(25)
+    assert queue.send(sent) == []
+    received = [ItemMessage.parse(delivery.body) for delivery in receive_all(queue, 25)]
+    assert sorted(message.index for message in received) == list(range(25))
+    assert set(received) == set(sent)
+
+
+def test_sending_nothing_does_nothing(queue: WorkQueue) -> None:
+    assert queue.send([]) == []
+    assert queue.receive(max_messages=1, wait_s=0) == []
+
+
+def test_a_receive_gives_no_more_than_it_was_asked_for(queue: WorkQueue) -> None:
+    queue.send(messages(12))
+    assert len(queue.receive(max_messages=6, wait_s=1)) <= 6
+    assert len(queue.receive(max_messages=10, wait_s=1)) <= 10
+
+
+def test_a_received_message_is_hidden_until_its_time_is_over(queue: WorkQueue) -> None:
+    queue.send(messages(1))
+    [first] = queue.receive(max_messages=10, wait_s=1)
+    assert queue.receive(max_messages=10, wait_s=0) == []
+    [second] = queue.receive(max_messages=10, wait_s=PATIENCE_S)
+    assert first.receive_count == 1
+    assert second.receive_count == 2
+    assert second.receipt_handle != first.receipt_handle
+    assert second.body == first.body
+
+
+def test_an_extended_message_stays_hidden(queue: WorkQueue) -> None:
+    queue.send(messages(1))
+    [delivery] = queue.receive(max_messages=10, wait_s=1)
+    assert queue.extend([delivery.receipt_handle], visibility_s=60) == []
+    time.sleep(VISIBILITY_TIMEOUT_S + 0.5)
+    assert queue.receive(max_messages=10, wait_s=0) == []
+    assert queue.backlog() == Backlog(visible=0, in_flight=1)
+
+
+def test_a_message_that_is_handed_back_comes_again_at_once(queue: WorkQueue) -> None:
+    queue.send(messages(1))
+    [delivery] = queue.receive(max_messages=10, wait_s=1)
+    assert queue.extend([delivery.receipt_handle], visibility_s=0) == []
+    [again] = queue.receive(max_messages=10, wait_s=1)
+    assert again.receive_count == 2
+
+
+def test_a_deleted_message_never_comes_again(queue: WorkQueue) -> None:
+    queue.send(messages(11))
+    handles = [delivery.receipt_handle for delivery in receive_all(queue, 11)]
+    assert queue.delete(handles) == []
+    time.sleep(VISIBILITY_TIMEOUT_S + 0.5)
+    assert queue.receive(max_messages=10, wait_s=0) == []
+    assert queue.backlog() == Backlog(visible=0, in_flight=0)
+
+
+def test_a_handle_that_names_nothing_fails_and_costs_the_others_nothing(queue: WorkQueue) -> None:
+    queue.send(messages(1))
+    [delivery] = queue.receive(max_messages=10, wait_s=1)
+    queue.delete([delivery.receipt_handle])
+    queue.send(messages(1))
+    [other] = queue.receive(max_messages=10, wait_s=1)
+    failed = queue.extend([delivery.receipt_handle, other.receipt_handle], visibility_s=30)
+    assert failed in ([], [delivery.receipt_handle])
+    assert queue.delete([other.receipt_handle]) == []
+
+
+def test_the_backlog_counts_what_waits_and_what_is_out(queue: WorkQueue) -> None:
+    queue.send(messages(3))
+    assert eventually(lambda: queue.backlog() == Backlog(visible=3, in_flight=0))
+    queue.receive(max_messages=1, wait_s=1)
+    assert eventually(lambda: queue.backlog() == Backlog(visible=2, in_flight=1))
