@@ -60,7 +60,7 @@ def to_srt(transcript: Transcript) -> str:
         ValueError: it has no word times.
     """
     blocks = [
-        f"{number}\n{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}\n" + "\n".join(cue.lines) + "\n"
+        f"{number}\n{clock(cue.start_s, ',')} --> {clock(cue.end_s, ',')}\n" + "\n".join(cue.lines) + "\n"
         for number, cue in enumerate(cues_of(transcript), start=1)
     ]
     return "\n".join(blocks)
@@ -74,7 +74,7 @@ def to_vtt(transcript: Transcript) -> str:
     """
     blocks = ["WEBVTT\n"] + [
         # "&" and "<" begin markup there; an escaped ">" keeps "-->" out of a cue.
-        f"{_clock(cue.start_s, '.')} --> {_clock(cue.end_s, '.')}\n"
+        f"{clock(cue.start_s, '.')} --> {clock(cue.end_s, '.')}\n"
         + "\n".join(escape(line, quote=False) for line in cue.lines)
         + "\n"
         for cue in cues_of(transcript)
@@ -140,7 +140,8 @@ def _shown_until(group: Sequence[TranscriptWord], following: Sequence[Transcript
     return min(end_s, following[0].start) if following and following[0].start > group[0].start else end_s
 
 
-def _clock(seconds: float, point: str) -> str:
+def clock(seconds: float, point: str) -> str:
+    """Return a time as hours, minutes, seconds and, after `point`, milliseconds."""
     total_ms = max(0, round(seconds * 1000))
     hours, rest_ms = divmod(total_ms, 3_600_000)
     minutes, rest_ms = divmod(rest_ms, 60_000)

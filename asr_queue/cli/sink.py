@@ -1,0 +1,58 @@
+"""Where transcripts go: to standard output, or to a file each."""
+
+from pathlib import Path
+from uuid import uuid4
+
+from asr_queue.cli.formats import Format, as_json_line, rendered
+from asr_queue.cli.recordings import Recording
+from asr_queue.cli.screen import Screen
+from asr_queue.client import ItemResult, QueueClientError
+from asr_queue.client.protocol import displayable
+
+
+class Sink:
+    """Takes every result, and says which of them failed.
+
+    Args:
+        form: of every document.
+        out: the folder for files; None for standard output.
+        is_single: whether one file was named, so that its document stands alone.
+    """
+
+    def __init__(self, form: Format, out: Path | None, *, is_single: bool) -> None:
+        self._form = form
+        self._out = out
+        self._is_single = is_single
+
+    def take(self, recording: Recording, result: ItemResult, shown: Screen) -> str | None:
+        """Write what became of a recording; return why it failed, or None."""
+        outcome = result.transcript or result.error
+        assert outcome is not None, "a result has a transcript or an error"
+        name = displayable(str(recording.path))
+        if self._out is None and self._form is Format.JSON and not self._is_single:
+            shown.text(as_json_line(name, outcome))
+        if isinstance(outcome, QueueClientError):
+            return outcome.message
+        if self._out is None:
+            if self._is_single:
+                shown.text(rendered(outcome, self._form))
+            elif self._form is Format.TXT:
+                shown.text(f"==> {name} <==\n{rendered(outcome, self._form)}\n")
+            return None
+        path = self._out / recording.output.with_name(f"{recording.output.name}.{self._form}")
+        try:
+            _write(path, rendered(outcome, self._form))
+        except OSError as error:
+            return f"cannot write {displayable(str(path))}: {error.strerror}"
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{uuid4().hex}.tmp")
+    try:
+        unfinished.write_bytes(text.encode())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

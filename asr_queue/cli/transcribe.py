@@ -1,0 +1,120 @@
+"""`asr-queue transcribe`."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asr_queue.cli.ending import SOME_FAILED, cleaning_up_when_terminated, give_up
+from asr_queue.cli.formats import Format
+from asr_queue.cli.recordings import Found, find
+from asr_queue.cli.screen import screen
+from asr_queue.cli.server import KeyOption, Server, UrlOption, find_server
+from asr_queue.cli.sink import Sink
+from asr_queue.client import Client, QueueClientError
+from asr_queue.client.protocol import displayable
+from asr_queue.domain.languages import resolve
+
+
+def _known_language(language: str) -> str:
+    if language.casefold() != "auto" and resolve(language) is None:
+        raise typer.BadParameter(f"{language!r} is no language; give an English name, an ISO 639 code or auto")
+    return language
+
+
+def transcribe(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="FILE|DIR...", help="Recordings, or folders of them.", show_default=False)
+    ],
+    url: UrlOption = None,
+    api_key: KeyOption = None,
+    language: Annotated[
+        str, typer.Option(callback=_known_language, help="An English name, an ISO 639 code, or auto.")
+    ] = "auto",
+    timestamps: Annotated[bool, typer.Option("--timestamps", help="Ask for word times.")] = False,
+    form: Annotated[
+        Format, typer.Option("--format", help="Subtitles (srt, vtt) imply --timestamps.", case_sensitive=False)
+    ] = Format.TXT,
+    out: Annotated[
+        Path | None, typer.Option(help="Write one file a recording below this folder.", file_okay=False)
+    ] = None,
+) -> None:
+    """Transcribe recordings: to standard output, or to one file each below --out.
+
+    With no --url and no server running from this folder, a private one is started for the duration.
+    The exit status is 0 when all is done, 1 when a recording failed, 2 when nothing could be done.
+    """
+    found = find(paths)
+    is_single = len(paths) == 1 and paths[0].is_file()
+    if not found.recordings:
+        reasons = [f"{displayable(str(path))}: {reason}" for path, reason in found.problems]
+        give_up("; ".join(reasons) or "there is no audio or video in " + ", ".join(map(str, paths)))
+    if form.is_subtitle and out is None and not is_single:
+        give_up(f"{form} of several recordings needs --out")
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            give_up(f"cannot write below {out}: {error.strerror}")
+    sink = Sink(form, out, is_single=is_single)
+    try:
+        with _server(url, api_key) as server, Client(server.url, server.api_key) as client:
+            client.check_access()
+            failed = _run(client, found, sink, language=language, timestamps=timestamps or form.is_subtitle)
+    except (QueueClientError, ValueError) as error:
+        give_up(str(error))
+    if failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+@contextmanager
+def _server(url: str | None, api_key: str | None) -> Iterator[Server]:
+    """Find a server, or run one until the block ends."""
+    if server := find_server(url, api_key):
+        yield server
+        return
+    try:
+        from asr_queue.local.up import private_stack
+    except ImportError as error:
+        give_up(
+            f"no server is named (--url) and none is running here, and one of your own needs {error.name}: "
+            "pip install 'asr-queue[local]'"
+        )
+    typer.echo("no server is running here; starting a private one ...", err=True)
+    with (
+        cleaning_up_when_terminated(),
+        tempfile.TemporaryDirectory(prefix="asr-queue-") as folder,
+        private_stack(Path(folder)) as (private_url, private_key),
+    ):
+        yield Server(private_url, private_key)
+
+
+def _run(client: Client, found: Found, sink: Sink, *, language: str, timestamps: bool) -> int:
+    """Transcribe what was found; return how many failed."""
+    began_s = time.monotonic()
+    recordings = {recording.path: recording for recording in found.recordings}
+    done, failed, audio_s = 0, 0, 0.0
+    with screen(len(recordings) + len(found.problems)) as shown:
+        for path, reason in found.problems:
+            failed += 1
+            shown.failed(displayable(str(path)), reason)
+        results = client.transcribe(recordings, language=language, timestamps=timestamps, on_progress=shown.progress)
+        for result in results:
+            failure = sink.take(recordings[result.path], result, shown)
+            name = displayable(str(result.path))
+            if failure is None:
+                done += 1
+                audio_s += result.audio_s or 0.0
+                shown.done(name)
+            else:
+                failed += 1
+                shown.failed(name, failure)
+    if done + failed > 1:
+        took_s = time.monotonic() - began_s
+        audio = f"; {audio_s:.1f} s of audio in {took_s:.1f} s" if audio_s else f" in {took_s:.1f} s"
+        typer.echo(f"{done} done, {failed} failed{audio}", err=True)
+    return failed
