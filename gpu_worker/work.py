@@ -6,7 +6,16 @@ from asr_queue.domain.items import Item
 from asr_queue.domain.transcript import Word
 from asr_queue.errors import AsrQueueError
 from asr_queue.ports import Delivery
-from gpu_worker.engine import Samples
+from asr_queue.wire.messages import ItemMessage
+from gpu_worker.engine import Recognition, Samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A delivery whose message could be read, and which this worker holds from now on."""
+
+    message: ItemMessage
+    delivery: Delivery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +24,16 @@ class Claimed:
 
     item: Item
     delivery: Delivery
+
+    @property
+    def key(self) -> str:
+        """What tells this attempt from every other one in the pipe: the receipt handle; never to be logged."""
+        return self.delivery.receipt_handle
+
+    @property
+    def is_redelivered(self) -> bool:
+        """Whether an earlier delivery ended without an outcome: perhaps this item was the reason."""
+        return self.delivery.receive_count > 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +58,14 @@ class Prepared:
     claimed: Claimed
     audio_s: float
     chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """A chunk and what was said in it."""
+
+    chunk: Chunk
+    recognition: Recognition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

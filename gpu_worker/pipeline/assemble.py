@@ -1,0 +1,85 @@
+"""Putting the chunks of an item together again. Only here is anything half finished."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from asr_queue.domain.languages import separator
+from asr_queue.domain.transcript import Word
+from gpu_worker.work import Assembled, Chunk, Recognised
+
+_TICKS_PER_S: Final = 1000
+"""Word times are kept to the millisecond."""
+
+
+class Assembler:
+    """Items of which some chunks have been recognised. For one thread."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[Recognised]] = {}
+
+    def add(self, part: Recognised) -> Assembled | None:
+        """Take a recognised chunk, and return its item once this was the last one missing."""
+        claimed = part.chunk.claimed
+        parts = self._parts.setdefault(claimed.key, [])
+        parts.append(part)
+        if len(parts) < part.chunk.of:
+            return None
+        del self._parts[claimed.key]
+        return join(parts)
+
+    def drop(self, key: str) -> None:
+        """Forget an item that failed; no further chunk of it may be added."""
+        self._parts.pop(key, None)
+
+
+def join(parts: Sequence[Recognised]) -> Assembled:
+    """Join all chunks of one item, in any order, to its transcript.
+
+    The language is the given one, or that of most of the audio in which anything was said. Word times count from the
+    start of the item; they never decrease, never overlap and never go beyond the audio, whatever the engine said.
+    """
+    parts = sorted(parts, key=lambda part: part.chunk.position)
+    last = parts[-1].chunk
+    audio_s = last.offset_s + last.duration_s
+    claimed = last.claimed
+    language = claimed.item.language or _most_spoken(parts)
+    texts = (part.recognition.text for part in parts)
+    return Assembled(
+        claimed=claimed,
+        audio_s=audio_s,
+        text=separator(language).join(text for text in texts if text),
+        language=language,
+        words=_words(parts, audio_s) if claimed.item.return_timestamps else None,
+    )
+
+
+def _most_spoken(parts: Iterable[Recognised]) -> str | None:
+    spoken_s: defaultdict[str, float] = defaultdict(float)
+    for part in parts:
+        if part.recognition.text and part.recognition.language:
+            spoken_s[part.recognition.language] += part.chunk.duration_s
+    return max(spoken_s, key=spoken_s.__getitem__, default=None)
+
+
+def _words(parts: Iterable[Recognised], audio_s: float) -> tuple[Word, ...]:
+    last_tick = math.floor(audio_s * _TICKS_PER_S)
+    spans = [
+        (_tick(word.start_s, part.chunk, last_tick), _tick(word.end_s, part.chunk, last_tick), word.text)
+        for part in parts
+        for word in part.recognition.words or ()
+    ]
+    words: list[Word] = []
+    # From the last to the first: starts are the surer of an engine's two times, so an end gives way to the next start.
+    next_start = last_tick
+    for start, end, text in reversed(spans):
+        begin = min(start, next_start)
+        words.append(Word(begin / _TICKS_PER_S, max(begin, min(end, next_start)) / _TICKS_PER_S, text))
+        next_start = begin
+    return tuple(reversed(words))
+
+
+def _tick(time_s: float, chunk: Chunk, last_tick: int) -> int:
+    within_s = min(max(time_s, 0.0), chunk.duration_s)
+    return min(round((chunk.offset_s + within_s) * _TICKS_PER_S), last_tick)

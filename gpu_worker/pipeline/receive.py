@@ -1,0 +1,43 @@
+"""Taking messages from the queue and starting their items."""
+
+import logging
+
+from asr_queue.errors import PoisonError
+from asr_queue.ports import Clock, ItemTable, WorkQueue
+from asr_queue.usecases.claim_item import claim_item
+from asr_queue.wire.messages import ItemMessage
+from gpu_worker.leases import Leases
+from gpu_worker.work import Claimed, Received
+
+_logger = logging.getLogger(__name__)
+
+
+def receive(queue: WorkQueue, leases: Leases, *, max_messages: int, wait_s: int) -> list[Received]:
+    """Receive up to ten messages, and keep them hidden from now on.
+
+    A message that names no item is left alone: it comes back each time its visibility timeout ends, until SQS moves
+    it to the dead-letter queue, where somebody is told.
+
+    Raises:
+        RetryableError: the queue is away.
+    """
+    received = []
+    for delivery in queue.receive(max_messages=max_messages, wait_s=wait_s):
+        try:
+            message = ItemMessage.parse(delivery.body)
+        except PoisonError as error:
+            _logger.error("message_poisoned", extra={"code": error.code, "receive_count": delivery.receive_count})
+            continue
+        leases.hold(delivery.receipt_handle, item_id=message.item_id)
+        received.append(Received(message=message, delivery=delivery))
+    return received
+
+
+def claim(received: Received, *, table: ItemTable, clock: Clock) -> Claimed | None:
+    """Start an item; None where there is nothing left to do but to acknowledge.
+
+    Raises:
+        RetryableError: the table is away.
+    """
+    item = claim_item(received.message, table=table, clock=clock)
+    return None if item is None else Claimed(item=item, delivery=received.delivery)

@@ -1,0 +1,35 @@
+"""Settings of one worker, built once at its entry and passed down."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from asr_queue.settings import LeaseSettings, ResourceSettings
+
+
+class WorkerSettings(ResourceSettings, LeaseSettings):
+    """Everything that a worker can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="ASR_QUEUE_", frozen=True, extra="ignore")
+
+    engine: str = "whisper"
+    """Name of the speech engine, as `gpu_worker.engines.catalog` has it."""
+    model: str | None = None
+    """Folder or hub name of other weights; None for the engine's own."""
+    cache_dir: Path = Field(default_factory=lambda: Path.home() / ".cache" / "asr-queue")
+    """Folder that weights may be kept in."""
+    threads: int | None = Field(default=None, ge=1)
+    """Processor threads of the engine; None for every core that the process may run on."""
+    micro_batch: int = Field(default=16, ge=1)
+    """Most chunks in one pass; an engine that takes fewer gets fewer."""
+    pass_timeout_s: float = Field(default=600.0, gt=0)
+    """Longest that one pass may last; after it the worker exits with status 75, to be started again."""
+    max_audio_s: float = Field(default=6 * 3600.0, gt=0)
+    """Longest audio of one item."""
+    decode_processes: int = Field(default=2, ge=1)
+    """Files that are decoded at the same time, each in a process of its own of about 60 MB."""
+    decode_timeout_s: float = Field(default=120.0, gt=0)
+    """Longest that the decoding of one file may last; six hours of mp3 take about 15 s."""
+    ready_file: Path | None = None
+    """File that exists while the worker takes work: made once the engine is loaded, removed at the end."""
