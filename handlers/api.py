@@ -1,0 +1,61 @@
+"""The HTTP API: `handler` for Lambda, `app` for any ASGI server."""
+
+import time
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request, Response
+from mangum import Mangum
+
+from handlers import files, problems, queue
+from handlers.access import Wired
+from handlers.body_limit import BodyLimit
+from handlers.examples import problems as problem_examples
+from handlers.observability import logger
+
+app = FastAPI(
+    title="asr-queue",
+    version=version("asr-queue"),
+    summary="Recordings in, transcripts with word times out.",
+    description="Upload, submit, poll, fetch. Errors are `application/problem+json` with a stable `code`.",
+)
+app.include_router(files.router)
+app.include_router(queue.router)
+problems.install(app)
+app.add_middleware(BodyLimit)
+
+
+@app.get(
+    "/api/v1/health",
+    tags=["health"],
+    summary="Is the API up",
+    responses={200: {"content": {"application/json": {"example": {"status": "ok"}}}}, **problem_examples(503)},
+)
+def health(wired: Wired) -> dict[str, str]:
+    """Answer once the table can be read; the one call without a key."""
+    wired.table.get_key("health")
+    return {"status": "ok"}
+
+
+@app.middleware("http")
+async def log_request(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Write one wide line a request; the calls put their ids into `request.state.ids`."""
+    began_s = time.monotonic()
+    request.state.ids = {}
+    response = await call_next(request)
+    route = request.scope.get("route")
+    logger.info(
+        "request_served",
+        extra={
+            "method": request.method,
+            "route": getattr(route, "path", None),
+            "status": response.status_code,
+            "code": getattr(request.state, "code", None),
+            "duration_ms": round((time.monotonic() - began_s) * 1000, 1),
+            **request.state.ids,
+        },
+    )
+    return response
+
+
+handler = logger.inject_lambda_context(Mangum(app, lifespan="off"))

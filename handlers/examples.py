@@ -1,0 +1,84 @@
+"""What requests and answers look like, for the OpenAPI description; tests hold them against the schemas."""
+
+from typing import Any, Final
+
+from asr_queue.wire.api import Problem
+from handlers.problems import MEDIA_TYPE
+
+_FILE_ID: Final = "8f14e45f-ceea-467f-9b1d-3c0a6a9a1c11"
+_BATCH_ID: Final = "3b0f2a53-6d5e-4a55-8f86-51f5d1f7b9ce"
+_ITEM_IDS: Final = ["c3d6a5e0-97a5-4d6b-b7b7-2f7a5d0f1c22", "51d0f8a2-3f0e-4a6d-8e57-0a5b6c7d8e33"]
+
+UPLOADED: Final = {"file_id": _FILE_ID, "size_bytes": 480_044, "expires_at": "2026-01-31T12:30:00.000Z"}
+SUBMIT: Final = {
+    "label": "My long recording",
+    "items": [
+        {
+            "operation": "transcribe",
+            "ref_audio": _FILE_ID,
+            "language": "auto",
+            "return_timestamps": True,
+            "custom_id": "chunk_001",
+            "text": "",
+        },
+        {"operation": "transcribe", "ref_audio": _FILE_ID, "language": "German", "custom_id": "chunk_002"},
+    ],
+}
+SUBMITTED: Final = {"batch_id": _BATCH_ID, "total_items": 2, "item_ids": _ITEM_IDS, "status": "queued"}
+STATUS: Final = {
+    "batch_id": _BATCH_ID,
+    "label": "My long recording",
+    "status": "partial",
+    "completed": 1,
+    "failed": 1,
+    "total": 2,
+    "items": [
+        {
+            "item_id": _ITEM_IDS[0],
+            "custom_id": "chunk_001",
+            "status": "done",
+            "url": f"/api/v1/files/queue_transcribe_{_ITEM_IDS[0]}.json",
+            "error": None,
+            "error_code": None,
+            "audio_s": 15.0,
+        },
+        {
+            "item_id": _ITEM_IDS[1],
+            "custom_id": "chunk_002",
+            "status": "error",
+            "url": None,
+            "error": "The audio has 0.05 s; at least 0.1 s are needed.",
+            "error_code": "audio_too_short",
+            "audio_s": 0.05,
+        },
+    ],
+}
+TRANSCRIPT: Final = {
+    "text": "The transcribed text.",
+    "language": "English",
+    "timestamps": [
+        {"start": 0.0, "end": 0.25, "text": "The"},
+        {"start": 0.25, "end": 0.8, "text": "transcribed"},
+        {"start": 0.8, "end": 1.1, "text": "text."},
+    ],
+}
+_PROBLEMS: Final = {
+    400: ("malformed_json", "Bad Request", "The body is not JSON: Invalid JSON: EOF while parsing at line 1 column 9."),
+    401: ("unauthorized", "Unauthorized", "Send your API key in the X-API-Key header."),
+    404: ("file_not_found", "Not Found", f"items[0].ref_audio: there is no file '{_FILE_ID}'; upload it first."),
+    409: ("request_in_progress", "Conflict", "A request with this Idempotency-Key is being served right now."),
+    410: ("file_expired", "Gone", f"File '{_FILE_ID}' expired at 2026-01-31T12:30:00+00:00; upload it again."),
+    413: ("payload_too_large", "Request Entity Too Large", "A request may have 536870912 bytes at most."),
+    422: ("unknown_language", "Unprocessable Entity", "items[0].language is 'Klingon'; use \"auto\", an English name."),
+    503: ("dynamodb_unavailable", "Service Unavailable", "A service that this needs failed for the moment."),
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return OpenAPI's description of error answers, with an example each."""
+    described: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        code, title, detail = _PROBLEMS[status]
+        example = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
+        described[status] = {"description": title, "model": Problem, "content": {MEDIA_TYPE: {"example": example}}}
+    return described

@@ -1,0 +1,85 @@
+"""Every error answer is a problem document (RFC 9457) with a stable code."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from math import ceil
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from asr_queue.errors import CallerError, RetryableError
+from asr_queue.wire.api import Problem
+from handlers.observability import logger
+
+MEDIA_TYPE: Final = "application/problem+json"
+_CODES: Final = {
+    HTTPStatus.BAD_REQUEST: "malformed_request",
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+}
+"""Codes of what the framework itself refuses."""
+_FIELDS_NAMED: Final = 5
+
+
+def problem(
+    status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **extensions: Any
+) -> JSONResponse:
+    """Return a problem document as an answer."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, **extensions)
+    return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def invalid_request(errors: Sequence[Any]) -> CallerError:
+    """Return the refusal of a request whose fields are wrong, naming the first few of them."""
+    told = [f"{_path(error['loc'])}: {error['msg']}" for error in errors[:_FIELDS_NAMED]]
+    more = len(errors) - len(told)
+    return CallerError("invalid_request", "; ".join(told) + (f"; and {more} more" if more else ""))
+
+
+def install(app: FastAPI) -> None:
+    """Let an app answer every failure with a problem document."""
+
+    @app.exception_handler(CallerError)
+    def caller_error(request: Request, error: CallerError) -> JSONResponse:
+        request.state.code = error.code
+        headers = {"WWW-Authenticate": "ApiKey"} if error.http_status == HTTPStatus.UNAUTHORIZED else None
+        return problem(error.http_status, error.code, error.message, headers=headers)
+
+    @app.exception_handler(RetryableError)
+    def retryable_error(request: Request, error: RetryableError) -> JSONResponse:
+        request.state.code = error.code
+        logger.warning("service_failed", extra={"code": error.code, "reason": error.message})
+        return problem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            error.code,
+            "A service that this needs failed for the moment; repeat the same request.",
+            headers={"Retry-After": str(max(1, ceil(error.retry_after_s)))},
+        )
+
+    @app.exception_handler(RequestValidationError)
+    def wrong_fields(request: Request, error: RequestValidationError) -> JSONResponse:
+        return caller_error(request, invalid_request(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    def framework_refusal(request: Request, error: HTTPException) -> JSONResponse:
+        code = _CODES.get(HTTPStatus(error.status_code), "request_refused")
+        request.state.code = code
+        headers = dict(error.headers) if error.headers else None
+        return problem(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}", headers=headers)
+
+    @app.exception_handler(Exception)
+    def bug(request: Request, error: Exception) -> JSONResponse:
+        request.state.code = "internal_error"
+        logger.error("bug", exc_info=error)
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "This is our fault; the log has what happened."
+        )
+
+
+def _path(location: Sequence[int | str]) -> str:
+    parts = location[1:] if location[:1] in (("body",), ("header",), ("query",), ("path",)) else location
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return path.lstrip(".") or "body"

@@ -1,0 +1,91 @@
+"""Submit a batch; poll a batch."""
+
+import re
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from pydantic import ValidationError
+
+from asr_queue.errors import CallerError
+from asr_queue.usecases.batch_status import batch_status
+from asr_queue.usecases.submit_batch import submit_batch
+from asr_queue.wire.api import StatusAnswer, SubmitAnswer, SubmitRequest
+from handlers.access import Reader, Wired
+from handlers.examples import STATUS, SUBMIT, SUBMITTED, problems
+from handlers.observability import count, logger
+from handlers.problems import invalid_request
+
+router = APIRouter(prefix="/api/v1/queue", tags=["queue"])
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+async def submit_request(request: Request) -> SubmitRequest:
+    """Read the body as JSON, whatever its Content-Type says: clients of the contract need not send one."""
+    try:
+        return SubmitRequest.model_validate_json(await request.body())
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        if errors[0]["type"] == "json_invalid":
+            raise CallerError("malformed_json", f"The body is not JSON: {errors[0]['msg']}.", http_status=400) from None
+        raise invalid_request(errors) from None
+
+
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": SubmitRequest.model_json_schema(), "example": SUBMIT}},
+    }
+}
+
+
+@router.post(
+    "/submit",
+    summary="Submit a batch",
+    response_model=SubmitAnswer,
+    responses={
+        200: {"content": {"application/json": {"example": SUBMITTED}}},
+        **problems(400, 401, 404, 409, 410, 422, 503),
+    },
+    openapi_extra=_BODY,
+)
+def submit(
+    request: Request,
+    response: Response,
+    wired: Wired,
+    tenant: Reader,
+    body: Annotated[SubmitRequest, Depends(submit_request)],
+    idempotency_key: Annotated[
+        str | None, Header(description="Yours to choose; a repeated request with it gets the first one's answer.")
+    ] = None,
+) -> SubmitAnswer:
+    """Register 1 to 1,000 items and send them to the workers: all of them, or none."""
+    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+        raise CallerError("invalid_request", "Idempotency-Key: 1 to 255 visible ASCII characters.")
+    submitted = submit_batch(
+        body,
+        tenant=tenant,
+        table=wired.table,
+        queues=wired.queues,
+        clock=wired.clock,
+        idempotency_key=idempotency_key,
+    )
+    request.state.ids |= {"batch_id": submitted.answer.batch_id, "items": submitted.answer.total_items}
+    if submitted.is_replay:
+        response.headers["Idempotency-Replayed"] = "true"
+    else:
+        count("ItemsSubmitted", submitted.answer.total_items)
+    if submitted.unsent:
+        logger.warning("messages_not_sent", extra={**request.state.ids, "unsent": submitted.unsent})
+    return submitted.answer
+
+
+@router.get(
+    "/status/{batch_id}",
+    summary="Poll a batch",
+    response_model=StatusAnswer,
+    responses={200: {"content": {"application/json": {"example": STATUS}}}, **problems(401, 404)},
+)
+def status(request: Request, wired: Wired, tenant: Reader, batch_id: str) -> StatusAnswer:
+    """Return how far a batch has come, with all its items in the order of the submit."""
+    request.state.ids["batch_id"] = batch_id
+    return batch_status(batch_id, tenant=tenant, table=wired.table)

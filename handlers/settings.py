@@ -1,0 +1,16 @@
+"""Settings of the functions."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from asr_queue.settings import ResourceSettings
+
+
+class ApiSettings(ResourceSettings):
+    """What the API needs beside the resources; the prefix is `ASR_QUEUE_`."""
+
+    key_scope: Literal["all", "upload"] = "all"
+    """`upload`: ids are the right to use what they name, and only uploads need a key."""
+    max_upload_bytes: int = Field(default=512 * 1024 * 1024, ge=1)
+    """Largest upload that is read; Lambda's own limit (about 4.5 MB) comes first there."""

@@ -1,0 +1,50 @@
+"""Every minute: remove what has expired, move on what is stuck. Two runs, so that nothing waits a whole minute."""
+
+import time
+from dataclasses import asdict
+from typing import Any, Final
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from asr_queue.errors import RetryableError
+from asr_queue.usecases.sweep_expired import sweep_expired
+from handlers.observability import count, logger
+from handlers.wiring import Services, services
+
+_RUNS: Final = 2
+_SECONDS_BETWEEN: Final = 30.0
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Serve one scheduled event.
+
+    Raises:
+        RetryableError: the last run failed; the next minute goes on.
+    """
+    del event, context
+    began_s = time.monotonic()
+    for number in range(_RUNS):
+        time.sleep(max(0.0, began_s + number * _SECONDS_BETWEEN - time.monotonic()))
+        try:
+            run(services())
+        except RetryableError as error:
+            logger.warning("sweep_failed", extra={"code": error.code, "reason": error.message})
+            if number == _RUNS - 1:
+                raise
+
+
+def run(wired: Services) -> None:
+    """Sweep once, and tell what that did."""
+    swept = sweep_expired(
+        store=wired.store,
+        table=wired.table,
+        queues=wired.queues,
+        clock=wired.clock,
+        file_ttl_s=wired.settings.file_ttl_s,
+    )
+    done = {name: number for name, number in asdict(swept).items() if number}
+    if done:
+        logger.info("swept", extra=done)
+    if swept.items_resent:
+        count("ItemsResent", swept.items_resent)

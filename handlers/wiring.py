@@ -1,0 +1,28 @@
+"""What the functions work with, built at the first use and kept while the process lives."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from asr_queue.adapters.aws import connect
+from asr_queue.adapters.system_clock import SystemClock
+from asr_queue.ports import Clock, ItemTable, ObjectStore, WorkQueues
+from handlers.settings import ApiSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Settings and adapters."""
+
+    settings: ApiSettings
+    store: ObjectStore
+    table: ItemTable
+    queues: WorkQueues
+    clock: Clock
+
+
+@cache
+def services() -> Services:
+    """Return the services of this process."""
+    settings = ApiSettings()
+    aws = connect(settings)
+    return Services(settings=settings, store=aws.store, table=aws.table, queues=aws.queues, clock=SystemClock())
