@@ -60,14 +60,14 @@ class MicroBatcher:
     def take(self) -> tuple[Chunk, ...] | None:
         """Wait for chunks and return the next micro-batch; None, once the line is closed."""
         with self._changed:
-            while not self._is_closed and not len(self._turns):
+            while not self._is_closed:
                 self._changed.wait_for(lambda: self._is_closed or len(self._turns))
                 self._changed.wait_for(self._is_worth_going, _LINGER_S)
-            if self._is_closed:
-                return None
-            micro_batch = tuple(self._turns.take(self._most))
-            self._changed.notify_all()
-            return micro_batch
+                if len(self._turns):
+                    micro_batch = tuple(self._turns.take(self._most))
+                    self._changed.notify_all()
+                    return micro_batch
+            return None
 
     def close(self) -> list[str]:
         """Close the line; return the keys of all items that are announced or have chunks left in it."""

@@ -48,7 +48,7 @@ STATUS_STUCK: Final = 75
 """Exit status of a worker whose pass did not end in time (EX_TEMPFAIL): start it again."""
 
 _MICRO_BATCHES_HELD: Final = 3
-"""One in the engine, one ready, one being prepared: it keeps the engine fed, and more would only be hidden from others."""
+"""One in the engine, one ready, one being prepared: enough to keep it fed; more would be hidden from other workers."""
 _RECEIVED_AT_ONCE: Final = 10
 """Most that SQS hands out (ReceiveMessage reference)."""
 _LONG_POLL_S: Final = 2

@@ -26,7 +26,7 @@ def receive(queue: WorkQueue, leases: Leases, *, max_messages: int, wait_s: int)
         try:
             message = ItemMessage.parse(delivery.body)
         except PoisonError as error:
-            _logger.error("message_poisoned", extra={"code": error.code, "receive_count": delivery.receive_count})
+            _logger.warning("message_poisoned", extra={"code": error.code, "receive_count": delivery.receive_count})
             continue
         leases.hold(delivery.receipt_handle, item_id=message.item_id)
         received.append(Received(message=message, delivery=delivery))

@@ -1,0 +1,85 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpu_worker.pipeline.assemble import Assembler, join
+from tests.pipeline.makers import chunks_of, claimed, recognised
+
+
+def test_an_item_comes_out_with_its_last_chunk_whatever_the_order():
+    assembler = Assembler()
+    first, second, third = chunks_of(claimed("a"), 10.0, 12.0, 5.0)
+    (other,) = chunks_of(claimed("b"), 3.0)
+    assert assembler.add(recognised(third, "three.")) is None
+    assert assembler.add(recognised(first, "One")) is None
+    assert assembler.add(recognised(other, "Other.")).text == "Other."
+    whole = assembler.add(recognised(second, "two"))
+    assert (whole.text, whole.audio_s) == ("One two three.", 27.0)
+
+
+def test_a_dropped_item_leaves_nothing_behind():
+    assembler = Assembler()
+    first, second = chunks_of(claimed("a"), 10.0, 12.0)
+    assembler.add(recognised(first, "One"))
+    assembler.drop("handle-a")
+    assembler.drop("handle-nobody")
+    assert assembler.add(recognised(second, "two")) is None
+
+
+@pytest.mark.parametrize(("language", "text"), [("zh", "你好世界"), ("en", "你好 世界")])
+def test_text_is_joined_by_the_separator_of_the_language(language, text):
+    first, second = chunks_of(claimed(language=language), 10.0, 12.0)
+    assert join([recognised(first, "你好"), recognised(second, "世界")]).text == text
+
+
+def test_silent_chunks_add_nothing_and_a_silent_item_has_no_language():
+    chunks = chunks_of(claimed(), 10.0, 12.0, 4.0)
+    texts = ["One", "", "three."]
+    assert join([recognised(*pair) for pair in zip(chunks, texts, strict=True)]).text == "One three."
+    silent = join([recognised(chunk, "", language=None) for chunk in chunks])
+    assert (silent.text, silent.language, silent.words) == ("", None, ())
+
+
+def test_the_language_is_the_given_one_or_that_of_most_of_what_was_said():
+    chunks = chunks_of(claimed(), 10.0, 12.0, 30.0)
+    said = [("a", "fr"), ("b", "en"), ("", "de")]
+    assert join([recognised(c, t, language=code) for c, (t, code) in zip(chunks, said, strict=True)]).language == "en"
+    hinted = chunks_of(claimed(language="it"), 10.0)
+    assert join([recognised(hinted[0], "a", language="fr")]).language == "it"
+
+
+def test_words_count_from_the_start_of_the_item():
+    first, second = chunks_of(claimed(), 10.0, 12.0)
+    words = join([recognised(first, "One", (0.5, 1.0, "One")), recognised(second, "two", (0.0, 0.25, "two"))]).words
+    assert [(word.start_s, word.end_s, word.text) for word in words] == [(0.5, 1.0, "One"), (10.0, 10.25, "two")]
+
+
+def test_words_are_left_out_where_nobody_asked():
+    (only,) = chunks_of(claimed(return_timestamps=False), 10.0)
+    assert join([recognised(only, "One")]).words is None
+
+
+_times_s = st.floats(-5.0, 50.0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0.1, 30.0), st.lists(st.tuples(_times_s, _times_s), max_size=6)), min_size=1, max_size=6
+    ),
+    st.randoms(),
+)
+def test_words_never_decrease_overlap_or_leave_the_audio_whatever_the_engine_says(item, chance):
+    chunks = chunks_of(claimed(), *(duration_s for duration_s, _ in item))
+    parts = [
+        recognised(chunk, "x", *((start, end, str(n)) for n, (start, end) in enumerate(times)))
+        for chunk, (_, times) in zip(chunks, item, strict=True)
+    ]
+    chance.shuffle(parts)
+    whole = join(parts)
+    times_s = [time_s for word in whole.words for time_s in (word.start_s, word.end_s)]
+    assert times_s == sorted(times_s)
+    assert all(0 <= time_s <= whole.audio_s for time_s in times_s)
+    assert [word.text for word in whole.words] == [str(n) for _, times in item for n in range(len(times))]
+    assert math.isclose(whole.audio_s, sum(duration_s for duration_s, _ in item))
