@@ -4,7 +4,7 @@ import json
 from enum import StrEnum
 
 from asr_queue.client.errors import QueueClientError
-from asr_queue.client.subtitles import clock, cues_of, to_srt, to_vtt
+from asr_queue.client.subtitles import to_srt, to_timed_text, to_vtt
 from asr_queue.wire.transcript import Transcript
 
 
@@ -32,7 +32,7 @@ def rendered(transcript: Transcript, form: Format) -> str:
         case Format.JSON:
             return transcript.to_json().decode() + "\n"
         case Format.TXT if transcript.timestamps:
-            return "".join(f"[{clock(cue.start_s, '.')}] {' '.join(cue.lines)}\n" for cue in cues_of(transcript))
+            return to_timed_text(transcript)
         case Format.TXT:
             return transcript.text + "\n"
 

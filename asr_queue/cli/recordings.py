@@ -61,8 +61,8 @@ def find(arguments: Sequence[Path]) -> Found:
     if paths:
         root = os.path.commonpath(roots)
         outputs = [PurePath(os.path.relpath(absolute, root)) for absolute in paths]
-        # Some file systems do not tell upper from lower case.
-        uses = Counter(str(output.with_suffix("")).casefold() for output in outputs)
+        # Case is ignored, for some file systems do; whole names count too, for `talk.mp3.ogg` beside two `talk`s.
+        uses = Counter(str(name).casefold() for output in outputs for name in {output, output.with_suffix("")})
         for path, output in zip(paths.values(), outputs, strict=True):
             bare = output.with_suffix("")
             found.recordings.append(Recording(path, bare if uses[str(bare).casefold()] == 1 else output))

@@ -62,7 +62,11 @@ def transcribe(
             give_up(f"cannot write below {out}: {error.strerror}")
     sink = Sink(form, out, is_single=is_single)
     try:
-        with _server(url, api_key) as server, Client(server.url, server.api_key) as client:
+        with (
+            cleaning_up_when_terminated(),
+            _server(url, api_key) as server,
+            Client(server.url, server.api_key) as client,
+        ):
             client.check_access()
             failed = _run(client, found, sink, language=language, timestamps=timestamps or form.is_subtitle)
     except (QueueClientError, ValueError) as error:
@@ -86,7 +90,6 @@ def _server(url: str | None, api_key: str | None) -> Iterator[Server]:
         )
     typer.echo("no server is running here; starting a private one ...", err=True)
     with (
-        cleaning_up_when_terminated(),
         tempfile.TemporaryDirectory(prefix="asr-queue-") as folder,
         private_stack(Path(folder)) as (private_url, private_key),
     ):

@@ -1,4 +1,4 @@
-"""Subtitles from word times: SRT and WebVTT. Pure.
+"""Subtitles from word times: SRT, WebVTT and plain text with times. Pure.
 
 A cue ends where a sentence ends, where the speaker pauses, or where the next word no longer fits into two lines of
 about 42 characters; a word is never cut. The limits are the usual ones for reading (Netflix's and the BBC's guides:
@@ -23,6 +23,7 @@ _PAUSE_S: Final = 0.7
 _MIN_CUE_S: Final = 1.0
 """A cue is shown at least so long, where the next one leaves room."""
 _SENTENCE_ENDS: Final = (".", "!", "?", "…", "。", "！", "？", "।", "؟", "։")
+_INVISIBLE: Final = frozenset({"Mn", "Me", "Cf"})
 _CLOSERS: Final = "\"'”’»)]」』"
 
 
@@ -37,14 +38,14 @@ class Cue:
 
 
 def cues_of(transcript: Transcript) -> list[Cue]:
-    """Return a transcript's cues, in order and without overlap; none where nothing was said.
+    """Return a transcript's cues, in order; none where nothing was said. They overlap only where words do.
 
     Raises:
         ValueError: the transcript has no word times, because they were not asked for.
     """
     if transcript.timestamps is None:
         raise ValueError("this transcript has no word times; ask for timestamps")
-    joint = separator(resolve(transcript.language) if transcript.language else None)
+    joint = _joint(transcript)
     groups = list(_grouped(_kept(transcript.timestamps), joint))
     return [
         Cue(group[0].start, _shown_until(group, groups[index + 1] if index + 1 < len(groups) else None), lines)
@@ -60,7 +61,7 @@ def to_srt(transcript: Transcript) -> str:
         ValueError: it has no word times.
     """
     blocks = [
-        f"{number}\n{clock(cue.start_s, ',')} --> {clock(cue.end_s, ',')}\n" + "\n".join(cue.lines) + "\n"
+        f"{number}\n{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}\n" + "\n".join(cue.lines) + "\n"
         for number, cue in enumerate(cues_of(transcript), start=1)
     ]
     return "\n".join(blocks)
@@ -74,7 +75,7 @@ def to_vtt(transcript: Transcript) -> str:
     """
     blocks = ["WEBVTT\n"] + [
         # "&" and "<" begin markup there; an escaped ">" keeps "-->" out of a cue.
-        f"{clock(cue.start_s, '.')} --> {clock(cue.end_s, '.')}\n"
+        f"{_clock(cue.start_s, '.')} --> {_clock(cue.end_s, '.')}\n"
         + "\n".join(escape(line, quote=False) for line in cue.lines)
         + "\n"
         for cue in cues_of(transcript)
@@ -82,11 +83,26 @@ def to_vtt(transcript: Transcript) -> str:
     return "\n".join(blocks)
 
 
+def to_timed_text(transcript: Transcript) -> str:
+    """Return a transcript as plain text, a line a cue, each with the time at which it begins.
+
+    Raises:
+        ValueError: it has no word times.
+    """
+    joint = _joint(transcript)
+    return "".join(f"[{_clock(cue.start_s, '.')}] {joint.join(cue.lines)}\n" for cue in cues_of(transcript))
+
+
 def columns(text: str) -> int:
     """Return the width of a text on screen: wide characters are two columns, combining marks none."""
     return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+        0 if unicodedata.category(char) in _INVISIBLE else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
     )
+
+
+def _joint(transcript: Transcript) -> str:
+    return separator(resolve(transcript.language) if transcript.language else None)
 
 
 def _kept(words: Sequence[TranscriptWord]) -> list[TranscriptWord]:
@@ -140,8 +156,7 @@ def _shown_until(group: Sequence[TranscriptWord], following: Sequence[Transcript
     return min(end_s, following[0].start) if following and following[0].start > group[0].start else end_s
 
 
-def clock(seconds: float, point: str) -> str:
-    """Return a time as hours, minutes, seconds and, after `point`, milliseconds."""
+def _clock(seconds: float, point: str) -> str:
     total_ms = max(0, round(seconds * 1000))
     hours, rest_ms = divmod(total_ms, 3_600_000)
     minutes, rest_ms = divmod(rest_ms, 60_000)
