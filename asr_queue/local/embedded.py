@@ -87,11 +87,6 @@ def deploy(endpoint_url: str, parameters: Mapping[str, str]) -> Resources:
     )
 
 
-def python_runtime() -> dict[str, str]:
-    """Return the template's parameter for the interpreter that the emulator runs functions with: its own."""
-    return {"PythonRuntime": f"python{sys.version_info.major}.{sys.version_info.minor}"}
-
-
 def _at(endpoint_url: str, queue_url: str) -> str:
     """Return a queue's URL at the address where the emulator is reached now (`environment._CANONICAL_PORT`)."""
     return urlunsplit(urlsplit(queue_url)._replace(netloc=urlsplit(endpoint_url).netloc))

@@ -60,7 +60,6 @@ def for_emulator(endpoint_url: str, folder: Path) -> dict[str, str]:
         **for_clients(endpoint_url),
         "GATEWAY_PORT": _CANONICAL_PORT,
         "MINISTACK_REGION": REGION,
-        "PERSIST_STATE": "1",
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(folder / "objects"),
         "TMPDIR": str(folder / "tmp"),  # where functions are unpacked
