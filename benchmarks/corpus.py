@@ -87,7 +87,9 @@ def corpus() -> Corpus:
         committed = read_manifest(COMMITTED)
         source = f"the {len(committed)} recordings of this repository, repeated (Debian's cannot be fetched: {error})"
         return Corpus(tuple(committed), source)
-    return Corpus((*read_manifest(COMMITTED), *prompts), "Debian's asterisk-core-sounds and this repository's recordings")
+    return Corpus(
+        (*read_manifest(COMMITTED), *prompts), "Debian's asterisk-core-sounds and this repository's recordings"
+    )
 
 
 def read_manifest(path: Path) -> list[Recording]:
@@ -132,7 +134,9 @@ def _fetched() -> Path:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     names = [f"asterisk-core-sounds-{code}{kind}" for code in LANGUAGES for kind in ("", "-wav")]
-    subprocess.run([apt, "-qq", "download", *names], cwd=fresh, check=True, timeout=_FETCH_TIMEOUT_S, capture_output=True)
+    subprocess.run(
+        [apt, "-qq", "download", *names], cwd=fresh, check=True, timeout=_FETCH_TIMEOUT_S, capture_output=True
+    )
     for package in fresh.glob("*.deb"):
         subprocess.run([dpkg, "-x", package, fresh], check=True, timeout=_FETCH_TIMEOUT_S)
         package.unlink()
