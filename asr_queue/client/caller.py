@@ -18,6 +18,7 @@ T = TypeVar("T")
 _MAX_CONNECTIONS: Final = 64
 _CONNECT_TIMEOUT_S: Final = 10.0
 _ONCE: Final = RetryPolicy(retry_for_s=0)
+_NOT_THE_SERVICE: Final = frozenset({"http_404", "not_found"})
 _NO_BATCH: Final = "00000000-0000-0000-0000-000000000000"
 
 
@@ -92,8 +93,8 @@ class Caller:
         try:
             await self.call(status_call(_NO_BATCH), retry=_ONCE)
         except ApiError as error:
-            # A 404 with a code of its own is the service; one without is any web server.
-            if error.status != 404 or error.code == "http_404":
+            # It knows of no such batch: the service. It knows of no such address: whoever answers there.
+            if error.status != 404 or error.code in _NOT_THE_SERVICE:
                 raise
 
     async def aclose(self) -> None:

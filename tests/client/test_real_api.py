@@ -1,0 +1,155 @@
+"""The client against the real API on a real socket, over the fakes; a thread stands in for the workers."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from asr_queue.adapters.memory_clock import ManualClock
+from asr_queue.adapters.memory_queue import MemoryQueue, MemoryQueues
+from asr_queue.adapters.memory_store import MemoryStore
+from asr_queue.adapters.memory_table import MemoryTable
+from asr_queue.client import ApiError, AsyncClient, Client, transcribe_item
+from asr_queue.domain.items import ItemError, Operation
+from asr_queue.usecases.manage_keys import create_key
+from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
+from asr_queue.wire.messages import ItemMessage
+from asr_queue.wire.transcript import Transcript, TranscriptWord
+from handlers.api import app
+from handlers.settings import ApiSettings
+from handlers.wiring import Services, services
+from tests.client.conftest import POLL, RETRY
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    url: str
+    api_key: str
+    clock: ManualClock
+
+
+def work(wired: Services, queue: MemoryQueue, ended: threading.Event) -> None:
+    """Transcribe what the queue holds: an upload's text is its bytes, and `bad` is no audio."""
+    while not ended.wait(0.01):
+        for delivery in queue.receive(max_messages=10, wait_s=0):
+            message = ItemMessage.parse(delivery.body)
+            item = wired.table.claim_item(message.batch_id, message.index, now=wired.clock.now())
+            assert item is not None
+            text = (wired.store.get(item.upload_key) or b"").decode()
+            if text == "bad":
+                outcome = Outcome(item=item, error=ItemError("invalid_audio", "Invalid audio format: not audio"))
+            else:
+                words = [TranscriptWord(start=i, end=i + 1, text=word) for i, word in enumerate(text.split())]
+                transcript = Transcript(
+                    text=text, language="English", timestamps=words if item.return_timestamps else None
+                )
+                size = write_transcript(item, transcript, store=wired.store)
+                outcome = Outcome(item=item, audio_s=2.5, transcript_bytes=size)
+            record_outcomes([outcome], store=wired.store, table=wired.table, clock=wired.clock, file_ttl_s=1800)
+            queue.delete([delivery.receipt_handle])
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    clock = ManualClock()
+    queue, store, table = MemoryQueue(clock), MemoryStore(), MemoryTable(clock)
+    wired = Services(
+        settings=ApiSettings(bucket="b", table="t", transcribe_queue_url="http://127.0.0.1/q"),
+        store=store,
+        table=table,
+        queues=MemoryQueues({Operation.TRANSCRIBE: queue}),
+        clock=clock,
+    )
+    key, _ = create_key(tenant="acme", name="test", table=table, clock=clock)
+    app.dependency_overrides[services] = lambda: wired
+    http = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threads = [
+            threading.Thread(target=http.run, args=([listening],)),
+            threading.Thread(target=work, args=(wired, queue, ended)),
+        ]
+        for thread in threads:
+            thread.start()
+        while not http.started:
+            time.sleep(0.01)
+        yield Running(f"http://127.0.0.1:{listening.getsockname()[1]}", key, clock)
+        http.should_exit = True
+        ended.set()
+        for thread in threads:
+            thread.join()
+    app.dependency_overrides.clear()
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[Client]:
+    with Client(running.url, running.api_key, retry=RETRY, poll=POLL) as connected:
+        yield connected
+
+
+def test_many_files_become_transcripts_and_errors(client: Client, tmp_path: Path) -> None:
+    paths = []
+    for n in range(250):
+        path = tmp_path / f"{n}.wav"
+        path.write_text("bad" if n % 50 == 0 else f"words of {n}")
+        paths.append(path)
+    results = {result.path: result for result in client.transcribe(paths, timestamps=True, language="en")}
+    assert set(results) == set(paths)
+    assert Counter(result.error.code if result.error else None for result in results.values()) == {
+        None: 245,
+        "invalid_audio": 5,
+    }
+    for path, result in results.items():
+        if result.transcript:
+            assert result.transcript.text == path.read_text()
+            assert [word.text for word in result.transcript.timestamps or []] == path.read_text().split()
+            assert result.audio_s == 2.5
+
+
+def test_the_steps_one_by_one(client: Client) -> None:
+    uploaded = client.upload("déjà vu".encode(), file_name="naïve name.wav")
+    assert uploaded.size_bytes == 9
+    submitted = client.submit([transcribe_item(uploaded.file_id, custom_id="one")], label="mine", idempotency_key="k")
+    again = client.submit([transcribe_item(uploaded.file_id, custom_id="one")], label="mine", idempotency_key="k")
+    assert again.batch_id == submitted.batch_id
+    batch = client.wait(submitted.batch_id, deadline_s=10)
+    assert (batch.label, batch.items[0].custom_id) == ("mine", "one")
+    assert client.fetch(batch.items[0]).text == "déjà vu"
+
+
+def test_a_transcript_is_gone_after_thirty_minutes(client: Client, running: Running) -> None:
+    submitted = client.submit([transcribe_item(client.upload(b"hello").file_id)])
+    [item] = client.wait(submitted.batch_id, deadline_s=10).items
+    running.clock.advance(30 * 60)
+    with pytest.raises(ApiError) as raised:
+        client.fetch(item)
+    assert (raised.value.status, raised.value.code) == (410, "file_expired")
+
+
+def test_an_unknown_language_fails_every_file_with_the_servers_words(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_text("hello")
+    [result] = client.transcribe([tmp_path / "a.wav"], language="Klingon")
+    assert result.error is not None
+    assert result.error.code == "unknown_language"
+    assert "Klingon" in str(result.error)
+
+
+def test_access_is_told_from_a_refused_key_and_a_wrong_address(running: Running) -> None:
+    async def code_of(url: str, key: str) -> str | None:
+        async with AsyncClient(url, key) as client:
+            try:
+                await client.check_access()
+            except ApiError as error:
+                return error.code
+        return None
+
+    assert asyncio.run(code_of(running.url, running.api_key)) is None
+    assert asyncio.run(code_of(running.url, "wrong")) == "unauthorized"
+    assert asyncio.run(code_of(f"{running.url}/api/v1", running.api_key)) == "not_found"
