@@ -1,7 +1,8 @@
 """Fill the embedded AWS from `template.yaml`, by CloudFormation, as AWS is filled.
 
-A process of its own, `python -m asr_queue.local.deploy PARAMETERS`, whose environment leads boto3 to the emulator
-(`environment.for_clients`): what it imports is large and needed once. It prints the `Resources` as JSON.
+A process of its own, `python -m asr_queue.local.deploy`, whose environment leads boto3 to the emulator
+(`environment.for_clients`): what it imports is large and needed once. It reads a JSON object with `parameters` and
+`api_key` from standard input, and writes the stack's outputs as another to standard output.
 """
 
 import json
@@ -16,9 +17,15 @@ from botocore.exceptions import ClientError, WaiterError
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
+from asr_queue.adapters.aws import connect
+from asr_queue.adapters.system_clock import SystemClock
+from asr_queue.domain.keys import hash_key
 from asr_queue.local import package
+from asr_queue.settings import ResourceSettings
+from asr_queue.usecases.manage_keys import create_key
 
 STACK = "asr-queue"
+TENANT = "local"
 _ARTEFACTS = "asr-queue-artefacts"
 _NO_UPDATES = "No updates are to be performed."
 _WAIT = {"Delay": 0.1, "MaxAttempts": 300}
@@ -61,7 +68,8 @@ def deploy(parameters: Mapping[str, str]) -> dict[str, str]:
     s3.create_bucket(Bucket=_ARTEFACTS)
     s3.put_object(Bucket=_ARTEFACTS, Key=key, Body=code)
     template = expanded(yaml_parse(template_path().read_text()), code_uri=f"s3://{_ARTEFACTS}/{key}")
-    outputs = _apply(boto3.client("cloudformation"), json.dumps(template), parameters)
+    defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
+    outputs = _apply(boto3.client("cloudformation"), json.dumps(template), defaults | dict(parameters))
     _set_time_to_live(outputs["TableName"], template["Resources"]["Table"]["Properties"]["TimeToLiveSpecification"])
     return outputs
 
@@ -124,9 +132,23 @@ def _reason(cloudformation: Any) -> str:
     )
 
 
+def know_key(key: str, outputs: Mapping[str, str]) -> None:
+    """Have the table know a key; one that it knows already, revoked or not, stays as it is."""
+    settings = ResourceSettings(
+        bucket=outputs["BucketName"], table=outputs["TableName"], transcribe_queue_url=outputs["TranscribeQueueUrl"]
+    )
+    table = connect(settings).table
+    if table.get_key(hash_key(key)) is None:
+        create_key(tenant=TENANT, name="asr-queue up", table=table, clock=SystemClock(), key=key)
+
+
 def main() -> None:
-    """Deploy, with the parameters of the command line (a JSON object), and print the outputs as JSON."""
-    json.dump(deploy(json.loads(sys.argv[1])), sys.stdout)
+    """Serve one request."""
+    request = json.load(sys.stdin)
+    outputs = deploy(request["parameters"])
+    if request["api_key"]:
+        know_key(request["api_key"], outputs)
+    json.dump(outputs, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -62,18 +62,25 @@ def program(listening: socket.socket, folder: Path) -> Program:
     )
 
 
-def deploy(endpoint_url: str, parameters: Mapping[str, str]) -> Resources:
+def deploy(endpoint_url: str, parameters: Mapping[str, str], *, api_key: str | None = None) -> Resources:
     """Fill the emulator from `template.yaml`, or bring it up to date; waits for it while it starts.
+
+    Args:
+        endpoint_url: where it listens.
+        parameters: values for the template's parameters that are not to have their defaults.
+        api_key: a key that its table must know.
 
     Raises:
         RuntimeError: it refused the stack; the message has its reason.
     """
-    ran = subprocess.run(  # noqa: S603 - our own module, by our own interpreter
-        [sys.executable, "-m", "asr_queue.local.deploy", json.dumps(dict(parameters))],
+    ran = subprocess.run(
+        [sys.executable, "-P", "-m", "asr_queue.local.deploy"],
+        input=json.dumps({"parameters": dict(parameters), "api_key": api_key}),
         env={**environment.plain(), **environment.for_clients(endpoint_url)},
         capture_output=True,
         text=True,
         timeout=_DEPLOY_TIMEOUT_S,
+        start_new_session=True,
         check=False,
     )
     if ran.returncode:

@@ -9,29 +9,33 @@ from collections.abc import Mapping
 from pathlib import Path
 
 REGION = "us-east-1"
-_PREFIX = "ASR_QUEUE_"
-
+_PARAMETERS = {
+    "ASR_QUEUE_FILE_TTL_S": "FileTtlS",
+    "ASR_QUEUE_VISIBILITY_TIMEOUT_S": "VisibilityTimeoutS",
+    "ASR_QUEUE_MAX_RECEIVES": "MaxReceives",
+    "ASR_QUEUE_KEY_SCOPE": "KeyScope",
+}
+"""The settings that the template has parameters for."""
 _CANONICAL_PORT = "4566"
 """The port in the names that the emulator gives to queues. It listens elsewhere, on another port each time it is
 started; were the true port part of the names, queues could not be found again after a restart."""
 
 _AWS_PREFIXES = ("AWS_", "BOTO", "LOCALSTACK_", "MINISTACK_")
-_DROPPED = frozenset({"PYTHONSTARTUP", "PYTHONINSPECT"})
 
 
-def our_settings() -> dict[str, str]:
-    """Return every `ASR_QUEUE_*` variable that this process was started with."""
-    return {name: value for name, value in _own().items() if name.startswith(_PREFIX)}
+def stack_parameters() -> dict[str, str]:
+    """Return what this process was told that the template has a parameter for."""
+    return {parameter: _own()[name] for name, parameter in _PARAMETERS.items() if name in _own()}
 
 
 def plain() -> dict[str, str]:
-    """Return this process's environment without whatever would lead a child to a real AWS, or past the emulator.
+    """Return this process's environment, settings included, without what would lead a child past the emulator.
 
     `AWS_CA_BUNDLE` goes too: botocore would read the whole bundle for each client, though nothing here speaks TLS.
     """
-    return {
-        name: value for name, value in _own().items() if not name.startswith(_AWS_PREFIXES) and name not in _DROPPED
-    }
+    kept = {name: value for name, value in _own().items() if not name.startswith(_AWS_PREFIXES)}
+    around = ",".join(filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1", "localhost"]))
+    return kept | {"NO_PROXY": around, "no_proxy": around}
 
 
 def for_clients(endpoint_url: str) -> dict[str, str]:

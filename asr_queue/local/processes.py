@@ -55,7 +55,7 @@ class Child:
         with rotated(logs / f"{program.name}.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
                 [
-                    *(sys.executable, "-m", "asr_queue.local.child", str(lifeline.fd)),
+                    *(sys.executable, "-P", "-m", "asr_queue.local.child", str(lifeline.fd)),
                     *("-m", program.module, *program.arguments),
                 ],
                 stdin=subprocess.DEVNULL,
