@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from asr_queue.errors import CallerError, RetryableError
 from gpu_worker.engine import Samples
@@ -44,6 +44,7 @@ class Decoder:
         self._numbers = count()
         self._lock = threading.Lock()
         self._is_closed = False
+        self._under_way: set[ProcessFuture[Any]] = set()
         self._pool = self._new_pool()
 
     def __enter__(self) -> "Decoder":
@@ -82,16 +83,17 @@ class Decoder:
         """Kill the processes; whoever waits for one gets a RetryableError."""
         with self._lock:
             self._is_closed = True
-            pool = self._pool
+            pool, under_way = self._pool, list[Any](self._under_way)
+        for future in under_way:
+            # A stopped pool would leave whoever waits for this waiting for ever.
+            future.cancel()
         _end(pool)
 
     def _in_child(self, source: Path, target: Path) -> int | Refusal:
         for _ in range(2):
-            pool = self._pool
+            pool, future = self._schedule(source, target)
             try:
-                outcome: int | Refusal = pool.schedule(
-                    decode_file, args=(source, target), kwargs=self._bounds, timeout=self._timeout_s
-                ).result()
+                outcome: int | Refusal = future.result()
             except TimeoutError as error:
                 raise _undecodable(f"took longer than {self._timeout_s:g} s") from error
             except ProcessExpired as error:
@@ -99,21 +101,27 @@ class Decoder:
             except MemoryError as error:
                 raise _undecodable("needs too much memory") from error
             except (BrokenProcessPool, CancelledError, RuntimeError):
-                if pool.active:
+                # Closed; or a process died that had nothing to do, at which pebble gives the whole pool up.
+                if pool.active and not future.cancelled():
                     raise
-                # Pebble gives its pool up when a process dies that had nothing to do.
-                self._replace(pool)
             else:
                 return outcome
+            finally:
+                self._under_way.discard(future)
         raise RetryableError("decoder_unavailable", "The decoding processes ended while the file was waiting.")
 
-    def _replace(self, broken: ProcessPool) -> None:
+    def _schedule(self, source: Path, target: Path) -> tuple[ProcessPool, "ProcessFuture[Any]"]:
         with self._lock:
             if self._is_closed:
                 raise RetryableError("worker_stopping", "The worker is stopping.")
-            if self._pool is broken:
+            if not self._pool.active:
+                _end(self._pool)
                 self._pool = self._new_pool()
-                _end(broken)
+            future = self._pool.schedule(
+                decode_file, args=(source, target), kwargs=self._bounds, timeout=self._timeout_s
+            )
+            self._under_way.add(future)
+            return self._pool, future
 
     def _new_pool(self) -> ProcessPool:
         # spawn: a fork would copy the engine's threads' locks in whatever state they are.
