@@ -134,7 +134,7 @@ class MemoryQueue:
         message.receive_count += 1
         message.old_handles.add(message.handle)
         message.handle = str(uuid4())
-        is_hidden = self._chance is None or self._chance.random() >= 0.1
+        is_hidden = self._chance is None or self._chance.random() >= 0.2
         message.visible_at = now + timedelta(seconds=self._visibility_timeout_s if is_hidden else 0)
         return Delivery(body=message.body, receipt_handle=message.handle, receive_count=message.receive_count)
 
