@@ -26,7 +26,7 @@ def embedded_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedA
         emulator = Child(embedded.program(listening, folder), lifeline=lifeline, logs=folder)
         try:
             url = embedded.url_of(listening)
-            resources = embedded.deploy(url, {"Triggers": "DISABLED"})
+            resources = embedded.deploy(url, {"Triggers": "DISABLED"}, lifeline=lifeline)
             yield EmbeddedAws(
                 environment={**environment.for_clients(url), **resources.as_settings()},
                 dead_letter_queue_url=resources.dead_letter_queue_url,

@@ -3,16 +3,15 @@
 import json
 import socket
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from asr_queue.local import environment
-from asr_queue.local.processes import Program
+from asr_queue.local.processes import Lifeline, Program, command
 
-_DEPLOY_TIMEOUT_S = 60
+_LOOK_EVERY_S = 0.1
 _HOST = "127.0.0.1"
 _BACKLOG = 512
 """Connections that may wait while the process behind a socket is started, or started again."""
@@ -62,36 +61,60 @@ def program(listening: socket.socket, folder: Path) -> Program:
     )
 
 
-def deploy(endpoint_url: str, parameters: Mapping[str, str], *, api_key: str | None = None) -> Resources:
+def deploy(
+    endpoint_url: str,
+    parameters: Mapping[str, str],
+    *,
+    lifeline: Lifeline,
+    api_key: str | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Resources:
     """Fill the emulator from `template.yaml`, or bring it up to date; waits for it while it starts.
 
     Args:
         endpoint_url: where it listens.
         parameters: values for the template's parameters that are not to have their defaults.
+        lifeline: what the deploying process ends with.
         api_key: a key that its table must know.
+        meanwhile: called again and again until the end; what it raises ends the deployment.
 
     Raises:
         RuntimeError: it refused the stack; the message has its reason.
     """
-    ran = subprocess.run(
-        [sys.executable, "-P", "-m", "asr_queue.local.deploy"],
-        input=json.dumps({"parameters": dict(parameters), "api_key": api_key}),
+    request = json.dumps({"parameters": dict(parameters), "api_key": api_key})
+    with subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
+        command("asr_queue.local.deploy", lifeline=lifeline),
         env={**environment.plain(), **environment.for_clients(endpoint_url)},
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=_DEPLOY_TIMEOUT_S,
+        pass_fds=(lifeline.fd,),
         start_new_session=True,
-        check=False,
-    )
-    if ran.returncode:
-        raise RuntimeError(ran.stderr.strip().splitlines()[-1] if ran.stderr else f"deploy ended with {ran.returncode}")
-    outputs = json.loads(ran.stdout)
+    ) as deploying:
+        try:
+            answer, complaints = _talk(deploying, request, meanwhile)
+        finally:
+            deploying.kill()
+    if deploying.returncode:
+        raise RuntimeError((complaints.strip() or f"deploying ended with {deploying.returncode}").splitlines()[-1])
+    outputs = json.loads(answer)
     return Resources(
         bucket=outputs["BucketName"],
         table=outputs["TableName"],
         transcribe_queue_url=_at(endpoint_url, outputs["TranscribeQueueUrl"]),
         dead_letter_queue_url=_at(endpoint_url, outputs["DeadLetterQueueUrl"]),
     )
+
+
+def _talk(process: "subprocess.Popen[str]", request: str, meanwhile: Callable[[], None]) -> tuple[str, str]:
+    to_send: str | None = request
+    while True:
+        try:
+            return process.communicate(to_send, timeout=_LOOK_EVERY_S)
+        except subprocess.TimeoutExpired:
+            to_send = None  # the next call goes on where this one stopped, sending and reading
+            meanwhile()
 
 
 def _at(endpoint_url: str, queue_url: str) -> str:

@@ -54,10 +54,7 @@ class Child:
         self.program = program
         with rotated(logs / f"{program.name}.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules, by our own interpreter
-                [
-                    *(sys.executable, "-P", "-m", "asr_queue.local.child", str(lifeline.fd)),
-                    *("-m", program.module, *program.arguments),
-                ],
+                command(program.module, *program.arguments, lifeline=lifeline),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -93,6 +90,14 @@ class Child:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def command(module: str, *arguments: str, lifeline: Lifeline) -> list[str]:
+    """Return the command that runs a module for as long as a lifeline holds; it must get the lifeline's descriptor.
+
+    `-P`: a folder `handlers` where somebody happens to be must not stand in for ours.
+    """
+    return [sys.executable, "-P", "-m", "asr_queue.local.child", str(lifeline.fd), "-m", module, *arguments]
 
 
 def rotated(log: Path) -> Path:

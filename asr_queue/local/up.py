@@ -116,7 +116,7 @@ def _run(options: UpOptions, folder: DataFolder, listening: socket) -> None:
         try:
             supervisor.start(embedded.program(aws_listening, folder.aws))
             aws_url = embedded.url_of(aws_listening)
-            variables = environment.for_clients(aws_url) | _installed(aws_url, folder)
+            variables = environment.for_clients(aws_url) | _deployed(aws_url, folder, lifeline, supervisor)
             folder.write_environment(variables)
             supervisor.start(_api(listening, variables))
             workers = [_worker(number + 1, options, folder, variables) for number in range(options.workers)]
@@ -131,9 +131,15 @@ def _run(options: UpOptions, folder: DataFolder, listening: socket) -> None:
             supervisor.stop()
 
 
-def _installed(aws_url: str, folder: DataFolder) -> dict[str, str]:
+def _deployed(aws_url: str, folder: DataFolder, lifeline: Lifeline, supervisor: Supervisor) -> dict[str, str]:
     try:
-        resources = embedded.deploy(aws_url, environment.stack_parameters(), api_key=folder.api_key())
+        resources = embedded.deploy(
+            aws_url,
+            environment.stack_parameters(),
+            lifeline=lifeline,
+            api_key=folder.api_key(),
+            meanwhile=lambda: _tend(supervisor, folder),
+        )
     except RuntimeError as error:
         raise StackFailedError(f"{error}; see {folder.logs / 'aws.log'}") from error
     return resources.as_settings()
@@ -165,14 +171,19 @@ def _await_ready(supervisor: Supervisor, url: str, folder: DataFolder) -> None:
     """Wait until the API answers and a worker has loaded its engine; then say so."""
     api_ready = False
     while not (api_ready and any(folder.run.iterdir())):
-        supervisor.tend()
-        if supervisor.most_deaths() >= _MOST_DEATHS_AT_START:
-            raise StackFailedError(f"the system does not start; the logs in {folder.logs} say why")
+        _tend(supervisor, folder)
         time.sleep(_LOOK_EVERY_S)
         api_ready = api_ready or _is_healthy(url)
     folder.write_url(url)
     sys.stdout.write(f"ready {url}\n")
     sys.stdout.flush()
+
+
+def _tend(supervisor: Supervisor, folder: DataFolder) -> None:
+    """Tend what is starting, until that is hopeless."""
+    supervisor.tend()
+    if supervisor.most_deaths() >= _MOST_DEATHS_AT_START:
+        raise StackFailedError(f"the system does not start; the logs in {folder.logs} say why")
 
 
 def _is_healthy(url: str) -> bool:

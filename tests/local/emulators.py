@@ -20,6 +20,7 @@ class Emulator:
 
     url: str
     child: Child
+    lifeline: Lifeline
 
     def client(self, service: str) -> Any:
         names = environment.for_clients(self.url)
@@ -33,7 +34,7 @@ class Emulator:
         )
 
     def deploy(self, **parameters: str) -> embedded.Resources:
-        return embedded.deploy(self.url, {"Triggers": "DISABLED", **parameters})
+        return embedded.deploy(self.url, {"Triggers": "DISABLED", **parameters}, lifeline=self.lifeline)
 
     def end(self) -> int | None:
         """End it as the supervisor does; return its exit status."""
@@ -50,6 +51,6 @@ def emulator(folder: Path) -> Iterator[Emulator]:
             url = embedded.url_of(listening)
             with urllib.request.urlopen(f"{url}/_ministack/ready", timeout=20) as answer:
                 assert answer.status == 200
-            yield Emulator(url, child)
+            yield Emulator(url, child, lifeline)
         finally:
             child.sweep_up()
