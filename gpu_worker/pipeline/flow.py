@@ -53,6 +53,8 @@ _RECEIVED_AT_ONCE: Final = 10
 """Most that SQS hands out (ReceiveMessage reference)."""
 _LONG_POLL_S: Final = 2
 """A stopping worker must wait for its last receive, or what that brings stays hidden. 30 calls a minute when idle."""
+_LAST_RECEIVE_S: Final = 5.0
+"""How long a stopping worker waits for that; a queue that does not answer must not keep it."""
 _IO_THREADS: Final = 8
 """Calls to the store and the table that wait at the same time, at each end of the pipe."""
 _RECORDED_AT_ONCE: Final = 16
@@ -127,22 +129,20 @@ class Flow:
             ) as decoder,
         ):
             self._start("heartbeat", self._keep_leases)
-            self._start("watchdog", lambda: self._watch_passes(folder))
-            stages = [
-                self._start("receive", lambda: self._receive(decoder)),
+            receiving = self._start("receive", lambda: self._receive(decoder))
+            self._start("watchdog", lambda: self._watch_passes(receiving, folder))
+            later_stages = [
                 self._start("infer", self._infer),
                 self._start("assemble", self._assemble),
                 self._start("record", self._record),
             ]
             self._wake.get()
             _logger.info("worker_stopping", extra={"held": len(self._leases.held())})
-            self._stopping.set()
-            self._may_receive.set()
-            self._leases.give_back(self._batcher.close(), visibility_s=0)
+            self._stop_receiving(receiving)
             self._preparing.shutdown(wait=False, cancel_futures=True)
             decoder.close()
             if not self._is_broken:
-                self._drain(*stages)
+                self._drain(*later_stages)
             self._publishing.shutdown(wait=False, cancel_futures=True)
             self._leases.give_back(self._leases.held(), visibility_s=0)
             self._finished.set()
@@ -151,15 +151,15 @@ class Flow:
         _logger.info("worker_stopped", extra={"is_broken": self._is_broken})
         return STATUS_BROKEN if self._is_broken else 0
 
-    def _drain(
-        self,
-        receiving: threading.Thread,
-        inferring: threading.Thread,
-        assembling: threading.Thread,
-        recording: threading.Thread,
-    ) -> None:
+    def _stop_receiving(self, receiving: threading.Thread) -> None:
+        """Take nothing more, and hand back what is not past the batcher: at once, and what the last receive brings."""
+        self._stopping.set()
+        self._may_receive.set()
+        self._leases.give_back(self._batcher.close(), visibility_s=0)
+        receiving.join(_LAST_RECEIVE_S)
+
+    def _drain(self, inferring: threading.Thread, assembling: threading.Thread, recording: threading.Thread) -> None:
         """Let what is past the batcher run to its end, stage by stage."""
-        receiving.join()
         inferring.join()
         self._results.put(None)
         assembling.join()
@@ -324,11 +324,13 @@ class Flow:
     def _keep_leases(self) -> None:
         self._leases.keep_alive(heartbeat_s=self._settings.heartbeat_s, until=self._finished)
 
-    def _watch_passes(self, folder: str) -> None:
+    def _watch_passes(self, receiving: threading.Thread, folder: str) -> None:
         limit_s = self._settings.pass_timeout_s
         while not self._finished.wait(_WATCH_S):
             if keys := self._watch.overdue(limit_s):
                 _logger.critical("pass_time_limit", extra={"limit_s": limit_s, "items": len(keys)})
+                # Otherwise this worker would receive at once what it hands back.
+                self._stop_receiving(receiving)
                 # The pass's own items come back when their leases end, and then ride alone.
                 rest = [handle for handle in self._leases.held() if handle not in keys]
                 self._leases.give_back(rest, visibility_s=0)
