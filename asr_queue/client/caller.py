@@ -15,7 +15,8 @@ from asr_queue.wire.api import UploadAnswer
 
 T = TypeVar("T")
 
-_MAX_CONNECTIONS: Final = 64
+_MAX_CONNECTIONS: Final = 32
+"""Enough for what `transcribe` does at once; httpx looks at each of them several times a request."""
 _CONNECT_TIMEOUT_S: Final = 10.0
 _ONCE: Final = RetryPolicy(retry_for_s=0)
 _NOT_THE_SERVICE: Final = frozenset({"http_404", "not_found"})

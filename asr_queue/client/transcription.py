@@ -5,8 +5,8 @@
                                             a batch
 
 A file takes a slot before its upload begins, and gives it back when its result is handed to the caller; so what
-waits anywhere is bounded by the slots, and an upload is submitted long before it expires. Exactly one result
-comes for every source, whatever fails.
+waits anywhere is bounded, and an upload is submitted long before it expires. A caller that takes no result for half
+an hour finds expired transcripts. Exactly one result comes for every source, whatever fails.
 """
 
 import asyncio
@@ -28,9 +28,11 @@ from asr_queue.wire.api import ItemAnswer
 BATCH_ITEMS: Final = 200
 """Items a submit: the upper end of the usual size (the contract)."""
 MAX_IN_FLIGHT: Final = 2_000
-"""Files that are between the beginning of their upload and the caller; bounds the memory used."""
+"""Files that are between the beginning of their upload and the caller."""
+MAX_FETCHED: Final = 64
+"""Transcripts that wait for the caller: those of long recordings are large."""
 _PARALLEL_UPLOADS: Final = 8
-_PARALLEL_FETCHES: Final = 16
+_PARALLEL_FETCHES: Final = 8
 _LINGER_S: Final = 2.0
 """How long an upload waits for others to fill its batch, for each batch that is open already and once more."""
 _LONGEST_LINGER_S: Final = 30.0
@@ -80,6 +82,7 @@ class Transcription:
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._uploaded: asyncio.Queue[_Job | None] = asyncio.Queue()
         self._results: asyncio.Queue[ItemResult | None] = asyncio.Queue()
+        self._fetched = asyncio.Semaphore(MAX_FETCHED)
         self._fetches = asyncio.Semaphore(_PARALLEL_FETCHES)
         self._open: set[_Job] = set()
         self._open_batches = 0
@@ -93,6 +96,8 @@ class Transcription:
             while (result := await self._results.get()) is not None:
                 yield result
                 self._slots.release()
+                if result.transcript is not None:
+                    self._fetched.release()
             await _unwrapped(run)
         finally:
             run.cancel()
@@ -241,12 +246,14 @@ class Transcription:
                 self._fail(job, BadAnswerError(f"item {item.item_id} is done but has no url"))
 
     async def _fetch(self, job: _Job, item: ItemAnswer) -> None:
-        async with self._fetches:
-            try:
+        await self._fetched.acquire()  # given back when the caller has taken the transcript
+        try:
+            async with self._fetches:
                 transcript = await self._caller.call(fetch_call(item))
-            except QueueClientError as error:
-                self._fail(job, error)
-                return
+        except QueueClientError as error:
+            self._fetched.release()
+            self._fail(job, error)
+            return
         self._finish(job, ItemResult(path=job.path, transcript=transcript))
 
     # -- the ends ------------------------------------------------------------------------------------------------

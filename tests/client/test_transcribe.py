@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from asr_queue.client import AsyncClient, Client, ItemResult, Progress
-from asr_queue.client.transcription import BATCH_ITEMS, MAX_IN_FLIGHT
+from asr_queue.client.transcription import BATCH_ITEMS, MAX_FETCHED, MAX_IN_FLIGHT
 from tests.client.conftest import NO_RETRY, POLL, RETRY
 from tests.client.contract_server import KEY, ContractServer, Plain, Refuse, Reset, Slow
 
@@ -170,6 +170,21 @@ def test_memory_is_bounded_however_many_files_there_are(client: Client, tmp_path
         assert next(results).transcript
         assert drawn <= MAX_IN_FLIGHT + taken
     results.close()  # type: ignore[attr-defined]
+
+
+def test_transcripts_that_nobody_takes_are_not_heaped_up(
+    client: Client, server: ContractServer, tmp_path: Path
+) -> None:
+    path = written(tmp_path, "same.wav", "words")
+    results = client.transcribe([path] * (MAX_FETCHED + 20))
+    next(results)
+    patience_s = time.monotonic() + 10
+    while len(server.times("fetch")) < MAX_FETCHED:
+        assert time.monotonic() < patience_s
+        time.sleep(0.02)
+    time.sleep(0.1)
+    assert len(server.times("fetch")) == MAX_FETCHED
+    assert len(list(results)) == MAX_FETCHED + 19
 
 
 def test_leaving_early_stops_everything(client: Client, server: ContractServer, recordings: list[Path]) -> None:
