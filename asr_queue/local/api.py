@@ -15,7 +15,9 @@ APP = "handlers.api:app"
 def main() -> None:
     """Serve until SIGTERM."""
     [fd] = sys.argv[1:]
-    config = uvicorn.Config(APP, http="h11", access_log=False, log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        APP, http="h11", proxy_headers=False, access_log=False, log_level="warning", timeout_graceful_shutdown=1
+    )
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(fd))])
 
 

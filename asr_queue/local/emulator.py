@@ -49,6 +49,7 @@ async def serve(listener: socket.socket, folder: Path) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,  # long polls would hold it up
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 import httpx
@@ -93,7 +94,7 @@ def submit(client: httpx.Client, count: int = 1) -> str:
     return str(client.post("/api/v1/queue/submit", json={"items": items}).raise_for_status().json()["batch_id"])
 
 
-def finished(client: httpx.Client, batch_id: str, within_s: float = 60) -> dict[str, object]:
+def finished(client: httpx.Client, batch_id: str, within_s: float = 60) -> dict[str, Any]:
     until_s = time.monotonic() + within_s
     while time.monotonic() < until_s:
         try:
@@ -175,6 +176,20 @@ def test_killing_any_process_loses_no_item(running: Up, module: str) -> None:
         batch_id = submit(client, count=40)
         os.kill(running.pid_of(module), signal.SIGKILL)
         assert finished(client, batch_id)["completed"] == 40
+
+
+def test_a_message_that_no_worker_survives_ends_its_item_by_the_function_in_the_embedded_aws(tmp_path: Path) -> None:
+    told = {"VISIBILITY_TIMEOUT_S": "3", "HEARTBEAT_S": "1", "MAX_RECEIVES": "1"}
+    with up(tmp_path, **{f"ASR_QUEUE_{name}": value for name, value in told.items()}) as system:
+        with system.client() as client:
+            worker = system.pid_of("gpu_worker")
+            os.kill(worker, signal.SIGSTOP)  # its long poll gets the message
+            batch_id = submit(client)
+            time.sleep(0.5)
+            os.kill(worker, signal.SIGKILL)
+            status = finished(client, batch_id)
+        assert status["status"] == "error"
+        assert "attempt" in status["items"][0]["error"]
 
 
 def test_a_killed_system_leaves_nothing_running_and_the_next_one_finishes_its_work(tmp_path: Path) -> None:
