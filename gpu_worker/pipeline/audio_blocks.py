@@ -78,7 +78,12 @@ class AvReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self._container = av.open(str(path), options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"})
+        self._container = av.open(
+            str(path),
+            options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
+            # Titles are written in every encoding there is, and nobody reads them here.
+            metadata_errors="replace",
+        )
         if not self._container.streams.audio:
             self._container.close()
             raise CallerError("audio_track_missing", "The file has no audio track; send one that has sound.")

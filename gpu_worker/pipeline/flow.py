@@ -228,6 +228,8 @@ class Flow:
             self._fail(work, _BUG)
 
     def _fail(self, work: Received | Claimed, error: AsrQueueError) -> None:
+        if not self._leases.holds(work.delivery.receipt_handle):
+            return
         self._batcher.withdraw(work.delivery.receipt_handle)
         if isinstance(work, Claimed):
             self._results.put(Failed(claimed=work, error=error))

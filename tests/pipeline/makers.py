@@ -14,6 +14,8 @@ from gpu_worker.engine import Recognition, Samples
 from gpu_worker.work import Chunk, Claimed, Recognised
 
 RATE_HZ = 16_000
+TITLE = "Gespräch"
+"""What FFmpeg's files are called, in UTF-8."""
 
 
 def tone(audio_s: float, *, rate_hz: int = RATE_HZ, channels: int = 1) -> np.ndarray:
@@ -40,6 +42,7 @@ def muxed(
     """A file as FFmpeg writes it: a stereo tone, with a black picture beside it or instead of it (codec None)."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
+        out.metadata["title"] = TITLE
         if video is not None:
             picture_track = out.add_stream(video, rate=10, width=64, height=64, pix_fmt="yuv420p")
         if codec is not None:

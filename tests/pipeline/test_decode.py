@@ -12,7 +12,7 @@ import pytest
 from asr_queue.errors import CallerError, RetryableError
 from gpu_worker.pipeline import decode as decode_module
 from gpu_worker.pipeline.decode import Decoder
-from tests.pipeline.makers import RATE_HZ, encoded, muxed, tone, wav
+from tests.pipeline.makers import RATE_HZ, TITLE, encoded, muxed, tone, wav
 
 HEARD_S = 2.0
 
@@ -122,11 +122,15 @@ def test_a_wav_that_was_streamed_and_does_not_know_its_length_is_read_to_its_end
     assert_is_the_tone(decoder.decode(bytes(data)))
 
 
+def test_a_title_in_an_old_encoding_is_no_error(decoder):
+    data = FILES["m4a"]()
+    assert TITLE.encode() in data
+    assert_is_the_tone(decoder.decode(data.replace(TITLE.encode(), b"Gespr\xe4ch!")))
+
+
 def test_silence_is_no_error(decoder):
     assert not decoder.decode(encoded(np.zeros(RATE_HZ, np.float32), RATE_HZ, "WAV", "PCM_16")).any()
 
-
-PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n"
 
 REFUSED = {
     "audio_empty": lambda: b"",
@@ -152,9 +156,18 @@ def test_the_message_says_how_short_the_audio_is(decoder):
     assert "0.1 s" in refusal(decoder, wav(0.05)).message
 
 
-@pytest.mark.parametrize("data", [os.urandom(5000), b"\xff\xfb" + os.urandom(5000), b"OggS" + bytes(300), PLAYLIST])
-def test_garbage_and_playlists_that_name_other_files_are_no_audio(decoder, data):
+@pytest.mark.parametrize("data", [os.urandom(5000), b"\xff\xfb" + os.urandom(5000), b"OggS" + bytes(300)])
+def test_garbage_is_no_audio(decoder, data):
     assert refusal(decoder, data).code in ("audio_format_unknown", "audio_corrupt", "audio_too_short")
+
+
+def test_a_playlist_does_not_get_at_other_files(tmp_path):
+    (tmp_path / "secret.aac").write_bytes(FILES["aac"]())
+    concat = b"ffconcat version 1.0\nfile secret.aac\n"
+    hls = b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nsecret.aac\n#EXT-X-ENDLIST\n"
+    with Decoder(tmp_path, processes=1, timeout_s=20, sample_rate_hz=RATE_HZ, max_audio_s=60.0) as decoder:
+        assert refusal(decoder, concat).code == "audio_format_unknown"
+        assert refusal(decoder, hls).code == "audio_format_unknown"
 
 
 def test_the_limits_of_length_hold_to_the_sample(decoder):
