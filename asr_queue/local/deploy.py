@@ -90,7 +90,12 @@ def _apply(cloudformation: Any, body: str, parameters: Mapping[str, str]) -> dic
         "Capabilities": ["CAPABILITY_IAM"],
     }
     try:
-        if not _exists(cloudformation):
+        status = _status(cloudformation)
+        if status == "ROLLBACK_COMPLETE":  # its first deployment failed: it holds nothing, and takes no update
+            cloudformation.delete_stack(StackName=STACK)
+            cloudformation.get_waiter("stack_delete_complete").wait(StackName=STACK, WaiterConfig=_WAIT)
+            status = None
+        if status is None:
             cloudformation.create_stack(**request)
             cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK, WaiterConfig=_WAIT)
         elif _update(cloudformation, request):
@@ -101,12 +106,12 @@ def _apply(cloudformation: Any, body: str, parameters: Mapping[str, str]) -> dic
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
-def _exists(cloudformation: Any) -> bool:
+def _status(cloudformation: Any) -> str | None:
     try:
-        cloudformation.describe_stacks(StackName=STACK)
-    except ClientError:
-        return False
-    return True
+        [stack] = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+    except ClientError:  # there is none
+        return None
+    return str(stack["StackStatus"])
 
 
 def _update(cloudformation: Any, request: Mapping[str, Any]) -> bool:

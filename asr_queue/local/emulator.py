@@ -36,7 +36,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve(listener: socket.socket, folder: Path) -> None:
-    """Serve until SIGTERM, and end with a snapshot.
+    """Serve until SIGTERM, and end with a snapshot. What cannot be kept is not served: then it ends at once.
 
     uvicorn in the place of ministack's hypercorn: it takes a fifth less processor time a request.
     """
@@ -54,13 +54,14 @@ async def serve(listener: socket.socket, folder: Path) -> None:
         timeout_graceful_shutdown=1,  # long polls would hold it up
     )
     keeping = asyncio.create_task(snapshots.keep())
+    serving = asyncio.create_task(_Server(config).serve(sockets=[listener]))
     try:
-        await _Server(config).serve(sockets=[listener])
-    finally:
+        await asyncio.wait({keeping, serving}, return_when=asyncio.FIRST_COMPLETED)
         keeping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
         await snapshots.take()
+    finally:
         lambda_runtime.reset()
 
 

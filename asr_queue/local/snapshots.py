@@ -8,13 +8,15 @@
 A snapshot begins a new journal, takes the services' state without the rows at that instant, and then writes the rows
 in slices between requests. A row that changes meanwhile is in the new journal too, which is read after the snapshot.
 It counts once its folder has its final name; until then the one before, with both journals, is the state.
+
+None is taken while a deployment goes on: an interrupted one is then forgotten as a whole, and begins anew.
 """
 
 import asyncio
 import json
-import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -30,11 +32,9 @@ from asr_queue.local.journal import Journal, line, recording_messages, recording
 _LEAST_JOURNAL_BYTES = 8 * 1024 * 1024
 """A journal is worth a snapshot when it is larger than this and than the rows of the last one."""
 _SLICE_ROWS = 100
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.3
 _IN_JOURNAL = frozenset({"dynamodb", "sqs"})
 _BY_ITSELF = frozenset({"s3"})
-
-_log = logging.getLogger(__name__)
 
 
 class Snapshots:
@@ -44,6 +44,8 @@ class Snapshots:
         """Load what the folder has, and write down whatever changes from now on."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        for partial in folder.glob("state-*.partial"):
+            shutil.rmtree(partial)
         persistence.PERSIST_STATE = True  # for its load_state; its own saving, at a clean end only, stays off
         self._generation = max((_number(path) for path in folder.glob("state-*[0-9]")), default=0)
         self._load()
@@ -55,20 +57,25 @@ class Snapshots:
         self._record()
 
     async def keep(self) -> None:
-        """Take a snapshot whenever one is due, for ever."""
+        """Take a snapshot whenever one is due, for ever.
+
+        Raises:
+            OSError: it could not be written.
+        """
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             if self._other_changed or self._journal.size_bytes > max(_LEAST_JOURNAL_BYTES, self._rows_bytes):
                 await self.take()
 
     async def take(self) -> None:
-        """Take a snapshot; requests go on."""
+        """Take a snapshot, unless a deployment goes on; requests go on."""
+        if _is_deploying():
+            return
         self._other_changed = False
         number = self._journal_number = self._journal_number + 1
         self._journal.close()
         self._journal = Journal(self._journal_path(number))
         partial = self._folder / f"state-{number}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         with _rows_aside():
             states = {name: get_state() for name, get_state in ministack._build_persistence_save_dict().items()}
@@ -120,6 +127,12 @@ class Snapshots:
         for path in self._folder.glob("journal-*"):
             if _number(path) < self._generation:
                 path.unlink()
+
+
+def _is_deploying() -> bool:
+    cloudformation = sys.modules.get("ministack.services.cloudformation")
+    stacks = cloudformation._stacks.all_values() if cloudformation else ()
+    return any(stack["StackStatus"].endswith("_IN_PROGRESS") for stack in stacks)
 
 
 def _number(path: Path) -> int:

@@ -110,6 +110,16 @@ def test_a_second_deployment_changes_parameters_and_keeps_data(tmp_path: Path) -
         assert len(row_texts(running.client("dynamodb"), stack.table)) == 3
 
 
+def test_a_stack_that_no_snapshot_has_yet_is_made_anew(tmp_path: Path) -> None:
+    with emulator(tmp_path) as first:
+        first.deploy()
+        kill(first)
+    with emulator(tmp_path) as second:
+        stack = second.deploy()
+        put_rows(second.client("dynamodb"), stack.table, range(2))
+        assert len(row_texts(second.client("dynamodb"), stack.table)) == 2
+
+
 def test_a_refused_template_says_why(tmp_path: Path) -> None:
     with emulator(tmp_path) as running, pytest.raises(RuntimeError, match="KeyScope"):
         running.deploy(KeyScope="nobody")
@@ -143,6 +153,17 @@ def test_snapshots_are_taken_while_rows_change_and_miss_none(tmp_path: Path) -> 
         assert max(took_s) < 0.5, f"a snapshot held a request up: median {statistics.median(took_s)}"
     with emulator(tmp_path) as second:
         assert set(row_texts(second.client("dynamodb"), stack.table).values()) == {"after"}
+
+
+def test_an_emulator_that_cannot_keep_anything_does_not_serve(tmp_path: Path) -> None:
+    with emulator(tmp_path) as running:
+        running.deploy()
+        time.sleep(1)
+        for number in range(20):
+            (tmp_path / "aws" / f"state-{number}.partial").mkdir(exist_ok=True)  # in the way of the next snapshot
+        running.client("iam").list_roles()
+        assert running.child.wait(5)
+        assert running.child.exit_status() == 1
 
 
 def test_a_line_that_was_cut_off_counts_as_never_written(tmp_path: Path) -> None:
