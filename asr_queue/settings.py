@@ -36,8 +36,8 @@ class LeaseSettings(BaseSettings):
 
     visibility_timeout_s: int = Field(default=30, ge=3, le=43_200)
     """Seconds that SQS hides a received message; a dead worker's items come back after it. SQS allows 12 h."""
-    heartbeat_s: float = Field(default=10.0, gt=0)
-    """How often a worker renews the leases it holds."""
+    heartbeat_s: float = Field(default_factory=lambda told: min(10.0, told["visibility_timeout_s"] / 3), gt=0)
+    """How often a worker renews the leases it holds; a third of the visibility timeout, or 10 s."""
 
     @model_validator(mode="after")
     def _heartbeat_leaves_room(self) -> "LeaseSettings":

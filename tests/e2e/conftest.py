@@ -1,11 +1,10 @@
 """Whole systems: the real `asr-queue up`, with its own processes, on a free port and a folder of its own."""
 
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +12,9 @@ import httpx
 import psutil
 import pytest
 
-_READY_TIMEOUT_S = 90
-_STOP_TIMEOUT_S = 15
+from asr_queue.local import environment
+
+_STOP_TIMEOUT_S = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,50 +28,48 @@ class Stack:
 
     def client(self) -> httpx.Client:
         """Return an HTTP client with the key."""
-        return httpx.Client(base_url=self.url, headers={"X-API-Key": self.api_key}, timeout=30)
+        return httpx.Client(base_url=self.url, headers={"X-API-Key": self.api_key}, timeout=30, trust_env=False)
 
     def children(self, part_of_command: str) -> list[psutil.Process]:
         """Return the system's processes whose command line has this in it."""
         found = []
-        for child in psutil.Process(self.process.pid).children(recursive=True):
+        for child in psutil.Process(self.process.pid).children():
             try:
                 if part_of_command in " ".join(child.cmdline()):
                     found.append(child)
-            except psutil.NoSuchProcess:
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
                 continue
         return found
 
+    def environment(self) -> dict[str, str]:
+        """Return what leads to the embedded AWS."""
+        lines = (self.data / "stack.env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
 
 @contextmanager
-def running(data: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Stack]:
+def running(data: Path, *arguments: str, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
     """Run `asr-queue up` until the block ends; then stop it as a service manager would."""
     command = [sys.executable, "-m", "asr_queue", "up", "--port", "0", "--data", str(data), *arguments]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}, start_new_session=True
+        command, stdout=subprocess.PIPE, text=True, env={**environment.plain(), **(settings or {})}
     )
+    assert process.stdout is not None
     try:
-        yield Stack(url=_ready(process, data), api_key=(data / "api-key").read_text().strip(), data=data, process=process)
+        line = process.stdout.readline()
+        assert line.startswith("ready "), _logs(data)
+        yield Stack(line.split()[1], (data / "api-key").read_text().strip(), data, process)
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                raise
-        if process.stdout is not None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        finally:
+            process.kill()
             process.stdout.close()
 
 
-def _ready(process: "subprocess.Popen[str]", data: Path) -> str:
-    assert process.stdout is not None
-    watchdog = psutil.Process(process.pid)
-    for line in process.stdout:
-        if line.startswith("ready "):
-            return line.split()[1]
-    watchdog.wait(_STOP_TIMEOUT_S)
-    logs = "\n".join(f"--- {log.name}\n{log.read_text()[-3000:]}" for log in sorted((data / "logs").glob("*.log")))
-    pytest.fail(f"`asr-queue up` ended with {process.wait()} before it was ready\n{logs}")
+def _logs(data: Path) -> str:
+    return "\n".join(f"--- {log.name}\n{log.read_text()[-3000:]}" for log in sorted((data / "logs").glob("*.log")))
 
 
 @pytest.fixture(scope="session")
@@ -82,13 +80,10 @@ def whisper_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def up(tmp_path: Path) -> Callable[..., "_Running"]:
-    """Start systems of a test's own: `with up("--engine", "echo") as stack`."""
+def up(tmp_path: Path) -> Callable[..., AbstractContextManager[Stack]]:
+    """Start systems of a test's own: `with up("--engine", "echo", ASR_QUEUE_FILE_TTL_S="5") as stack`."""
 
-    def start(*arguments: str, folder: str = "data", **environment: str) -> "_Running":
-        return running(tmp_path / folder, *arguments, environment=environment)
+    def start(*arguments: str, **settings: str) -> AbstractContextManager[Stack]:
+        return running(tmp_path / "data", *arguments, settings=settings)
 
     return start
-
-
-_Running = "contextmanager[Stack]"

@@ -1,7 +1,6 @@
 """The contract with nothing but `curl`, as the documentation has it, and with nothing but `requests`."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import jiwer
 import requests
 
+from asr_queue.local import environment
 from tests.e2e.conftest import Stack
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ def test_the_documented_curl_commands_lead_from_a_file_to_its_transcript(whisper
     script = "set -euo pipefail\n" + "\necho\n".join(blocks)
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     python3 = Path(sys.executable).parent
-    env = {"PATH": f"{python3}:{os.environ['PATH']}", "URL": whisper_stack.url, "KEY": whisper_stack.api_key}
+    env = {"PATH": f"{python3}:{environment.plain()['PATH']}", "URL": whisper_stack.url, "KEY": whisper_stack.api_key}
     ran = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False
     )

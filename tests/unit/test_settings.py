@@ -29,6 +29,8 @@ def test_every_setting_is_documented_with_its_default(settings: type[BaseSetting
 
 def test_a_visibility_timeout_leaves_room_for_two_lost_heartbeats() -> None:
     LeaseSettings(visibility_timeout_s=30, heartbeat_s=10)
+    assert LeaseSettings(visibility_timeout_s=6).heartbeat_s == 2
+    assert LeaseSettings(visibility_timeout_s=600).heartbeat_s == 10
     with pytest.raises(ValidationError, match="at least three times"):
         LeaseSettings(visibility_timeout_s=29, heartbeat_s=10)
 
