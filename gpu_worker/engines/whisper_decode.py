@@ -5,13 +5,14 @@ Every method may be called from several threads at once; the model has as many w
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpu_worker.engine import Samples
+from gpu_worker.engines.speech import SAMPLE_RATE_HZ
 from gpu_worker.engines.whisper_words import Piece, text_of
 
 FRAMES_PER_S: Final = 100
@@ -20,14 +21,18 @@ FULL_WINDOW_FRAMES: Final = 3_000
 _FRAMES_PER_POSITION: Final = 2
 _ATTENTION_LIMIT: Final = FULL_WINDOW_FRAMES**2
 """Most squared frames encoded at once: one full window, whose attention takes 72 MB in Whisper base."""
-_MAX_TOKENS: Final = 448
-"""Whisper's context for text, prompt included."""
+_MOST_TEXT_TOKENS: Final = 440
+"""Whisper's context of 448, less the prompt and the end."""
 _TOKENS_PER_S: Final = 20
 """More than anybody says, in any language's tokens; beyond it the decoder is repeating itself."""
 _TOKENS_BESIDE: Final = 16
+_LEAST_TOKENS_PER_S: Final = 1.0
+"""Fewer over a longer clip, and words were left out: the slowest telephone prompt has 1.5."""
+_SPARSE_FROM_S: Final = 6.0
+_LOOK_AGAIN_TEMPERATURES: Final = (0.0, 0.4)
 _UNSURE_LOG_PROBABILITY: Final = -1.0
-_REPETITIVE_RATIO: Final = 2.4
 _SILENT_PROBABILITY: Final = 0.6
+_REPETITIVE_RATIO: Final = 2.4
 """This and the two above are the thresholds of Whisper's reference implementation."""
 
 Features = NDArray[np.float32]
@@ -45,7 +50,7 @@ class Draft:
     """Text tokens only."""
     text: str
     is_doubtful: bool
-    """Unlikely, repetitive or endless: worth another, dearer look."""
+    """Unlikely, repetitive, endless or sparse: worth another, dearer look."""
 
 
 class Decoder:
@@ -89,27 +94,26 @@ class Decoder:
         found = self._model.model.detect_language(_storage(encoded))
         return [str(likeliest[0][0][2:-2]) for likeliest in found]
 
-    def generate(self, encoded: Encoded, languages: Sequence[str], longest_s: float) -> list[Draft]:
+    def generate(self, encoded: Encoded, languages: Sequence[str], lengths_s: Sequence[float]) -> list[Draft]:
         """Write down what was said in each clip.
 
         Args:
             encoded: from `encode`.
             languages: Whisper's code for each clip.
-            longest_s: length of the longest clip; bounds the text.
+            lengths_s: how long each clip is; bounds its text.
         """
         tokenizers = [self._tokenizer(code) for code in languages]
         prompts = [[*tokenizer.sot_sequence, tokenizer.no_timestamps] for tokenizer in tokenizers]
-        most_tokens = min(_MAX_TOKENS - len(prompts[0]), round(longest_s * _TOKENS_PER_S) + _TOKENS_BESIDE)
         results = self._model.model.generate(
             _storage(encoded),
             prompts,
             beam_size=self._beam_size,
-            max_length=len(prompts[0]) + most_tokens,
+            max_length=len(prompts[0]) + _most_tokens(max(lengths_s)),
             suppress_tokens=self._suppressed,
             return_scores=True,
             return_no_speech_prob=True,
         )
-        return [self._draft(result, code, most_tokens) for result, code in zip(results, languages, strict=True)]
+        return [self._draft(*one) for one in zip(results, languages, lengths_s, strict=True)]
 
     def align(self, encoded: Encoded, drafts: Sequence[Draft], frames: Sequence[int]) -> list[list[Piece]]:
         """Find when each piece of each text was said, in seconds from the start of its clip.
@@ -127,23 +131,31 @@ class Decoder:
             _pieces(tokenizer, draft.tokens, result.alignments) for draft, result in zip(drafts, results, strict=True)
         ]
 
-    def look_again(self, features_of: Samples, language: str | None) -> Draft:
-        """Recognise one clip alone in the full window, at rising temperatures until the text looks sound.
+    def look_again(self, samples: Samples, language: str | None) -> Draft:
+        """Recognise one clip alone, in the full window and from time mark to time mark, so that nothing is left out.
 
         Args:
-            features_of: the clip's samples, at most 30 s.
+            samples: at most 30 s.
             language: Whisper's code, or None to identify it.
         """
-        segments, info = self._model.transcribe(
-            features_of,
-            language=language,
-            beam_size=self._beam_size,
-            condition_on_previous_text=False,
-            vad_filter=False,
-        )
-        end = self._tokenizer(info.language).eot
-        tokens = [token for segment in segments for token in segment.tokens if token < end]
-        return self._drafted(info.language, tokens[: _MAX_TOKENS // 2], is_doubtful=False)
+        length_s = samples.size / SAMPLE_RATE_HZ
+        for temperature in _LOOK_AGAIN_TEMPERATURES:
+            segments, info = self._model.transcribe(
+                samples,
+                language=language,
+                beam_size=self._beam_size,
+                temperature=temperature,
+                condition_on_previous_text=False,
+                vad_filter=False,
+                max_new_tokens=_most_tokens(length_s),
+            )
+            end = self._tokenizer(info.language).eot
+            tokens = [token for segment in segments for token in segment.tokens if token < end]
+            draft = self._drafted(info.language, tokens[:_MOST_TEXT_TOKENS])
+            # Somebody may really say the same again and again, but not at the pace of a decoder in a loop.
+            if len(draft.tokens) < _most_tokens(length_s) // 2 or not _is_repetitive(draft.text):
+                break
+        return draft
 
     def _tokenizer(self, language: str) -> Any:
         if language not in self._tokenizers:
@@ -152,23 +164,29 @@ class Decoder:
             )
         return self._tokenizers[language]
 
-    def _draft(self, result: Any, language: str, most_tokens: int) -> Draft:
+    def _draft(self, result: Any, language: str, length_s: float) -> Draft:
         tokens = result.sequences_ids[0]
         log_probability = result.scores[0] * len(tokens) / (len(tokens) + 1)
         is_unsure = log_probability < _UNSURE_LOG_PROBABILITY
         if is_unsure and result.no_speech_prob > _SILENT_PROBABILITY:
-            return self._drafted(language, [], is_doubtful=False)
-        draft = self._drafted(language, tokens, is_doubtful=False)
-        if is_unsure or len(tokens) >= most_tokens or _is_repetitive(draft.text):
-            return Draft(language=language, tokens=draft.tokens, text=draft.text, is_doubtful=True)
+            return self._drafted(language, [])
+        draft = self._drafted(language, tokens)
+        is_endless = len(tokens) >= _most_tokens(length_s)
+        is_sparse = length_s >= _SPARSE_FROM_S and len(tokens) < length_s * _LEAST_TOKENS_PER_S
+        if is_unsure or is_endless or is_sparse or _is_repetitive(draft.text):
+            return replace(draft, is_doubtful=True)
         return draft
 
-    def _drafted(self, language: str, tokens: Sequence[int], *, is_doubtful: bool) -> Draft:
+    def _drafted(self, language: str, tokens: Sequence[int]) -> Draft:
         tokenizer = self._tokenizer(language)
         text_tokens = tuple(token for token in tokens if token < tokenizer.eot)
         return Draft(
-            language=language, tokens=text_tokens, text=text_of(tokenizer.decode(text_tokens)), is_doubtful=is_doubtful
+            language=language, tokens=text_tokens, text=text_of(tokenizer.decode(text_tokens)), is_doubtful=False
         )
+
+
+def _most_tokens(length_s: float) -> int:
+    return min(_MOST_TEXT_TOKENS, round(length_s * _TOKENS_PER_S) + _TOKENS_BESIDE)
 
 
 def _storage(array: NDArray[np.float32]) -> Any:
@@ -178,7 +196,10 @@ def _storage(array: NDArray[np.float32]) -> Any:
 
 
 def _is_repetitive(text: str) -> bool:
-    raw = text.encode()
+    # One byte a character, whatever the script: in UTF-8 half of Cyrillic is the same two bytes, and a sound text
+    # looks like a repetition.
+    order: dict[str, int] = {}
+    raw = bytes(order.setdefault(char, len(order)) % 256 for char in text)
     return len(raw) / len(zlib.compress(raw)) > _REPETITIVE_RATIO
 
 

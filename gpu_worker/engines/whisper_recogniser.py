@@ -53,7 +53,7 @@ class _Clip:
     @property
     def window_frames(self) -> int:
         """The window of this clip, whatever its neighbours."""
-        speech_s = self.features.shape[1] / FRAMES_PER_S
+        speech_s: float = self.features.shape[1] / FRAMES_PER_S
         return min(FULL_WINDOW_FRAMES, round(ceil((speech_s + _SILENCE_S) / _STEP_S) * _STEP_S * FRAMES_PER_S))
 
 
@@ -112,8 +112,7 @@ class Recogniser:
             for i, language in zip(unknown, decoder.identify(encoded[unknown]), strict=True):
                 languages[i] = language
         known = [language for language in languages if language is not None]
-        longest_s = max(clip.speech.size for clip in clips) / SAMPLE_RATE_HZ
-        drafts = decoder.generate(encoded, known, longest_s)
+        drafts = decoder.generate(encoded, known, [clip.speech.size / SAMPLE_RATE_HZ for clip in clips])
         pieces: dict[int, list[Piece]] = {}
         for rows in _by_language(drafts, [i for i, clip in enumerate(clips) if clip.wanted.want_words]):
             frames = [clips[i].features.shape[1] for i in rows]
