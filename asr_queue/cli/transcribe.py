@@ -82,18 +82,21 @@ def _server(url: str | None, api_key: str | None) -> Iterator[Server]:
         yield server
         return
     try:
-        from asr_queue.local.up import private_stack
+        from asr_queue.local.up import StackFailedError, private_stack
     except ImportError as error:
         give_up(
             f"no server is named (--url) and none is running here, and one of your own needs {error.name}: "
             "pip install 'asr-queue[local]'"
         )
     typer.echo("no server is running here; starting a private one ...", err=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="asr-queue-") as folder,
-        private_stack(Path(folder)) as (private_url, private_key),
-    ):
-        yield Server(private_url, private_key)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="asr-queue-") as folder,
+            private_stack(Path(folder)) as (own_url, own_key),
+        ):
+            yield Server(own_url, own_key)
+    except StackFailedError as error:
+        give_up(f"the private server did not start: {error}")
 
 
 def _run(client: Client, found: Found, sink: Sink, *, language: str, timestamps: bool) -> int:
