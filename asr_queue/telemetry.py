@@ -32,3 +32,5 @@ def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # It tells at INFO where it found its credentials.
+    logging.getLogger("botocore").setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -59,24 +59,27 @@ def main() -> int:
     """Run the demo; 0 when every recording was transcribed."""
     picked = chosen()
     print(f"Starting a private stack for {len(picked)} recordings (an embedded AWS, the API, one CPU worker) ...")
-    with tempfile.TemporaryDirectory() as folder, private_stack(Path(folder)) as (url, api_key):
-        with httpx.Client(base_url=url, headers={"X-API-Key": api_key}, timeout=60) as api:
-            file_ids = [upload(api, path) for path, _ in picked]
-            began = time.monotonic()
-            items = poll(api, submit(api, file_ids))
-            took_s = time.monotonic() - began
-            audio_s = 0.0
-            for (path, reference), item in zip(picked, items, strict=True):
-                print(f"\n{path.name}")
-                print(f"  read  {reference}")
-                if item["status"] != "done":
-                    print(f"  error {item['error']}")
-                    continue
-                transcript = api.get(item["url"]).raise_for_status().json()  # step 4: fetch
-                words = transcript["timestamps"]
-                audio_s += float(item["audio_s"])
-                print(f"  heard {transcript['text']}  [{transcript['language']}]")
-                print("  words " + " ".join(f"{word['text']}@{word['start']:.2f}" for word in words))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        private_stack(Path(folder)) as (url, api_key),
+        httpx.Client(base_url=url, headers={"X-API-Key": api_key}, timeout=60) as api,
+    ):
+        file_ids = [upload(api, path) for path, _ in picked]
+        began = time.monotonic()
+        items = poll(api, submit(api, file_ids))
+        took_s = time.monotonic() - began
+        audio_s = 0.0
+        for (path, reference), item in zip(picked, items, strict=True):
+            print(f"\n{path.name}")
+            print(f"  read  {reference}")
+            if item["status"] != "done":
+                print(f"  error {item['error']}")
+                continue
+            transcript = api.get(item["url"]).raise_for_status().json()  # step 4: fetch
+            words = transcript["timestamps"]
+            audio_s += float(item["audio_s"])
+            print(f"  heard {transcript['text']}  [{transcript['language']}]")
+            print("  words " + " ".join(f"{word['text']}@{word['start']:.2f}" for word in words))
     failed = sum(item["status"] != "done" for item in items)
     print(f"\n{len(items) - failed} of {len(items)} done: {audio_s:.1f} s of audio in {took_s:.1f} s, ", end="")
     print(f"{audio_s / took_s:.1f} times real time on this machine's CPU.")
