@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from asr_queue.cli.ending import give_up
-from asr_queue.errors import AsrQueueError
+from asr_queue.errors import CallerError, RetryableError
 from asr_queue.settings import ResourceSettings
 
 if TYPE_CHECKING:
@@ -97,9 +97,11 @@ def _table(data: Path | None) -> Iterator["ItemTable"]:
     except ValidationError as error:
         missing = ", ".join(f"ASR_QUEUE_{part['loc'][0]}".upper() for part in error.errors())
         give_up(f"set {missing} to say where the table is, or name the data folder of a running stack with --data")
-    except (AsrQueueError, BotoCoreError) as error:
-        hint = f" (is `asr-queue up --data {data}` running?)" if data and not isinstance(error, AsrQueueError) else ""
-        give_up(f"{error}{hint}")
+    except CallerError as error:
+        give_up(error.message)
+    except (RetryableError, BotoCoreError) as error:
+        where = f"asr-queue up --data {data}" if data else "what AWS_* and ASR_QUEUE_* name"
+        give_up(f"the table does not answer (is {where} running?): {error}")
 
 
 def _stack_environment(data: Path) -> dict[str, str]:

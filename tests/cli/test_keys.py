@@ -1,5 +1,6 @@
 """`asr-queue keys` against the table of a running stack."""
 
+import socket
 from pathlib import Path
 
 from tests.cli.conftest import Run
@@ -59,3 +60,15 @@ def test_a_table_that_is_not_named_or_not_there_ends_with_2(run: Run, tmp_path: 
     ran = run("keys", "list", "--data", tmp_path)
     assert ran.returncode == 2
     assert "asr-queue up" in ran.stderr
+
+
+def test_a_stack_that_has_ended_says_so(run: Run, embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
+    data = stack_folder(embedded_aws, tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with (data / "stack.env").open("a") as variables:
+            variables.write(f"AWS_ENDPOINT_URL=http://127.0.0.1:{taken.getsockname()[1]}\n")
+        ran = run("keys", "list", "--data", data)
+    assert ran.returncode == 2
+    assert f"is asr-queue up --data {data} running?" in ran.stderr
+    assert "Traceback" not in ran.stderr
