@@ -13,7 +13,7 @@ from tests.pipeline.rig import ImpatientQueue, RecordingEngine, Rig
 @pytest.mark.parametrize("seed", range(3))
 def test_with_double_deliveries_stale_handles_and_services_that_come_and_go_every_item_ends_once(seed):
     chance = random.Random(seed)
-    rig = Rig(RecordingEngine(pass_s=0.005), micro_batch=4)
+    rig = Rig(RecordingEngine(pass_s=0.03), micro_batch=4)
     rig.queue = ImpatientQueue(rig.clock, visibility_timeout_s=3, max_receives=1000, chance=chance)
     recordings = [b"no audio" if number % 7 == 0 else wav(0.5) for number in range(60)]
     batch = rig.submit(*recordings)
@@ -24,8 +24,8 @@ def test_with_double_deliveries_stale_handles_and_services_that_come_and_go_ever
         while rig.messages:
             assert time.monotonic() < deadline_s
             for switch in switches:
-                switch.is_away = chance.random() < 0.1
-            rig.clock.advance(chance.choice([0, 0, 1, 30]))
+                switch.is_away = chance.random() < 0.25
+            rig.clock.advance(chance.choice([0, 1, 5, 30]))
             time.sleep(0.02)
             final = {
                 item.item_id: (item.status, item.attempt, item.result_key)
