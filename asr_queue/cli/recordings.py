@@ -1,6 +1,7 @@
 """Which files the arguments name, and where each one's transcript goes."""
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -47,15 +48,13 @@ def find(arguments: Sequence[Path]) -> Found:
     paths: dict[str, Path] = {}
     roots = []
     for argument in arguments:
-        if argument.is_dir():
-            roots.append(_absolute(argument))
-            below: Iterable[Path] = _walk(argument, found.problems)
-        elif argument.exists():
-            roots.append(_absolute(argument.parent))
-            below = [argument]
-        else:
-            found.problems.append((argument, "there is no such file or folder"))
+        try:
+            is_folder = stat.S_ISDIR(argument.stat().st_mode)
+        except (OSError, ValueError) as error:  # ValueError: a null character in the name
+            found.problems.append((argument, getattr(error, "strerror", None) or str(error)))
             continue
+        roots.append(_absolute(argument if is_folder else argument.parent))
+        below: Iterable[Path] = _walk(argument, found.problems) if is_folder else [argument]
         for path in below:
             paths.setdefault(_absolute(path), path)
     if paths:

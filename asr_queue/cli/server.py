@@ -1,5 +1,7 @@
 """Which server a command speaks to: the one that was named, or the one that runs from this folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
@@ -8,6 +10,7 @@ import httpx
 import typer
 
 from asr_queue.cli.ending import give_up
+from asr_queue.client import Client
 
 DEFAULT_DATA: Final = Path(".asr-queue")
 """The data folder of `asr-queue up`, below the current directory."""
@@ -44,6 +47,17 @@ def find_server(url: str | None, api_key: str | None) -> Server | None:
             f"the key of a server started by `asr-queue up` is in {DEFAULT_DATA / 'api-key'}"
         )
     return Server(url, api_key)
+
+
+@contextmanager
+def connected(server: Server) -> Iterator[Client]:
+    """Yield a client for the block; an address or a key that is none ends the command."""
+    try:
+        client = Client(server.url, server.api_key)
+    except ValueError as error:
+        give_up(str(error))
+    with client:
+        yield client
 
 
 def running_server(data: Path) -> Server | None:

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from asr_queue.cli.ending import give_up
-from asr_queue.cli.server import DEFAULT_DATA, KeyOption, UrlOption, find_server
-from asr_queue.client import Client, QueueClientError
+from asr_queue.cli.server import DEFAULT_DATA, KeyOption, UrlOption, connected, find_server
+from asr_queue.client import QueueClientError
 
 
 def status(
@@ -19,11 +19,11 @@ def status(
     server = find_server(url, api_key)
     if server is None:
         give_up(f"no server is named (--url) and none is running on {DEFAULT_DATA}")
-    try:
-        with Client(server.url, server.api_key) as client:
+    with connected(server) as client:
+        try:
             answer = client.status(batch)
-    except (QueueClientError, ValueError) as error:
-        give_up(str(error))
+        except QueueClientError as error:
+            give_up(str(error))
     if as_json:
         typer.echo(answer.model_dump_json())
         return

@@ -13,7 +13,7 @@ from asr_queue.cli.ending import SOME_FAILED, cleaning_up_when_terminated, give_
 from asr_queue.cli.formats import Format
 from asr_queue.cli.recordings import Found, find
 from asr_queue.cli.screen import screen
-from asr_queue.cli.server import KeyOption, Server, UrlOption, find_server
+from asr_queue.cli.server import KeyOption, Server, UrlOption, connected, find_server
 from asr_queue.cli.sink import Sink
 from asr_queue.client import Client, QueueClientError
 from asr_queue.client.protocol import displayable
@@ -49,7 +49,7 @@ def transcribe(
     The exit status is 0 when all is done, 1 when a recording failed, 2 when nothing could be done.
     """
     found = find(paths)
-    is_single = len(paths) == 1 and paths[0].is_file()
+    is_single = [recording.path for recording in found.recordings] == paths and len(paths) == 1
     if not found.recordings:
         reasons = [f"{displayable(str(path))}: {reason}" for path, reason in found.problems]
         give_up("; ".join(reasons) or "there is no audio or video in " + ", ".join(map(str, paths)))
@@ -61,16 +61,12 @@ def transcribe(
         except OSError as error:
             give_up(f"cannot write below {out}: {error.strerror}")
     sink = Sink(form, out, is_single=is_single)
-    try:
-        with (
-            cleaning_up_when_terminated(),
-            _server(url, api_key) as server,
-            Client(server.url, server.api_key) as client,
-        ):
+    with cleaning_up_when_terminated(), _server(url, api_key) as server, connected(server) as client:
+        try:
             client.check_access()
-            failed = _run(client, found, sink, language=language, timestamps=timestamps or form.is_subtitle)
-    except (QueueClientError, ValueError) as error:
-        give_up(str(error))
+        except QueueClientError as error:
+            give_up(str(error))
+        failed = _run(client, found, sink, language=language, timestamps=timestamps or form.is_subtitle)
     if failed:
         raise typer.Exit(SOME_FAILED)
 

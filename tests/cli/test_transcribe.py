@@ -115,7 +115,12 @@ def test_a_path_that_is_missing_costs_only_itself(run: Run, server: ContractServ
     ran = run("transcribe", "absent.mp3", "recordings/a", server=server)
     assert ran.returncode == 1
     assert "first talk." in ran.stdout
-    assert "[1/2] failed absent.mp3: there is no such file or folder" in ran.stderr
+    assert "[1/2] failed absent.mp3: No such file or directory" in ran.stderr
+
+
+def test_a_folder_with_one_recording_is_still_a_folder(run: Run, server: ContractServer, recordings: Path) -> None:
+    ran = run("transcribe", "recordings/a", server=server)
+    assert ran.stdout == "==> recordings/a/talk.mp3 <==\nfirst talk.\n\n"
 
 
 def test_a_transcript_that_cannot_be_written_is_a_failure(
@@ -139,8 +144,8 @@ def test_the_language_reaches_the_server(run: Run, server: ContractServer, recor
     ("arguments", "complaint"),
     [
         ([], "Missing argument"),
-        (["absent.mp3"], "absent.mp3: there is no such file"),
-        (["recordings/.git"], "no such file"),
+        (["absent.mp3"], "absent.mp3: No such file"),
+        (["recordings/.git"], "No such file"),
         (["recordings/a", "--language", "Klingon"], "'Klingon' is no language"),
         (["recordings/a", "--format", "pdf"], "pdf"),
         (["recordings/a", "--format", "srt"], "needs --out"),
