@@ -24,7 +24,7 @@ _MARGIN_SAMPLES: Final = round(0.4 * SAMPLE_RATE_HZ)
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A stretch of a clip with speech in it, in samples; `0 <= start < end <= clip`."""
+    """A stretch of a clip, in samples; `0 <= start <= end <= clip`."""
 
     start: int
     end: int
@@ -55,21 +55,26 @@ def join(samples: Samples, sections: Sequence[Section]) -> Samples:
     return np.concatenate([samples[section.start : section.end] for section in sections])
 
 
-def original_sample(joined: int, sections: Sequence[Section], *, is_end: bool) -> int:
-    """Return where a sample of the joined sections lies in the clip.
+def original_span(start: int, end: int, sections: Sequence[Section]) -> Section:
+    """Return where a span of the joined sections lies in the clip: within the one section that its middle is in.
 
     Args:
-        joined: index into what `join` returned; one past its end is allowed.
+        start: index into what `join` returned.
+        end: not before `start`, and at most one past the end.
         sections: at least one.
-        is_end: whether something ends here, so that the edge between two sections belongs to the earlier one.
     """
-    before = 0
-    for section in sections:
-        length = section.end - section.start
-        if joined < before + length or (is_end and joined == before + length):
-            return section.start + joined - before
-        before += length
-    return sections[-1].end
+    middle, before = (start + end) // 2, 0
+    for section in sections[:-1]:
+        if middle < before + section.end - section.start:
+            break
+        before += section.end - section.start
+    else:
+        section = sections[-1]
+
+    def moved(joined: int) -> int:
+        return min(max(section.start, section.start + joined - before), section.end)
+
+    return Section(moved(start), moved(end))
 
 
 def _runs(probabilities: np.ndarray[Any, np.dtype[np.float32]], n_samples: int) -> list[Section]:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from asr_queue.domain.transcript import Word
 from gpu_worker.engine import Recognition, Samples, SpeechInput
-from gpu_worker.engines.speech import SAMPLE_RATE_HZ, Section, SpeechFinder, join, original_sample
+from gpu_worker.engines.speech import SAMPLE_RATE_HZ, Section, SpeechFinder, join, original_span
 from gpu_worker.engines.whisper_decode import FRAMES_PER_S, FULL_WINDOW_FRAMES, Decoder, Draft, Features
 from gpu_worker.engines.whisper_words import Piece, words_of
 
@@ -160,12 +160,11 @@ def _recognition(clip: _Clip, draft: Draft, pieces: Sequence[Piece]) -> Recognit
 def _in_clip(words: Sequence[Word], clip: _Clip) -> tuple[Word, ...]:
     """Move words from the time of the speech to the time of the clip."""
 
-    def moved_s(time_s: float, *, is_end: bool) -> float:
-        joined = min(round(time_s * SAMPLE_RATE_HZ), clip.speech.size)
-        return original_sample(joined, clip.sections, is_end=is_end) / SAMPLE_RATE_HZ
+    def joined(time_s: float) -> int:
+        return min(round(time_s * SAMPLE_RATE_HZ), clip.speech.size)
 
-    moved: list[Word] = []
-    for word in words:
-        start_s = moved_s(word.start_s, is_end=False)
-        moved.append(Word(start_s, max(start_s, moved_s(word.end_s, is_end=True)), word.text))
-    return tuple(moved)
+    spans = [original_span(joined(word.start_s), joined(word.end_s), clip.sections) for word in words]
+    return tuple(
+        Word(span.start / SAMPLE_RATE_HZ, span.end / SAMPLE_RATE_HZ, word.text)
+        for word, span in zip(words, spans, strict=True)
+    )

@@ -1,0 +1,156 @@
+"""What the Engine interface promises, for every engine of the catalogue."""
+
+import gc
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asr_queue.errors import EngineLoadError
+from gpu_worker.engine import EngineSettings, Failed, Recognition, Samples, SpeechEngine, SpeechInput
+from gpu_worker.engines.catalog import SPEECH_ENGINES, create
+from tests.engines.clips import RATE_HZ, Clip, asked, recognised, value_of
+
+LEFT_BEHIND_BYTES = 64 << 20
+"""What repeated loading may leave with the process: libraries, thread stacks and the allocator's own."""
+
+BAD: dict[str, tuple[Callable[[Samples], SpeechInput], str]] = {
+    "no samples": (lambda samples: asked(samples[:0]), "audio_empty"),
+    "two channels": (lambda samples: asked(np.stack([samples, samples], axis=1)), "audio_not_mono"),
+    "not a number": (
+        lambda samples: asked(np.where(np.arange(samples.size) == 99, np.nan, samples)),
+        "audio_not_finite",
+    ),
+    "infinite": (lambda samples: asked(np.where(np.arange(samples.size) == 99, np.inf, samples)), "audio_not_finite"),
+    "too long": (lambda samples: asked(np.resize(samples, 31 * RATE_HZ)), "audio_too_long"),
+    "unknown language": (lambda samples: asked(samples, "tlh"), "language_not_supported"),
+}
+
+
+def test_outcomes_come_in_the_order_of_their_inputs(engine: SpeechEngine, clips: list[Clip]) -> None:
+    few = clips[:5]
+    forwards = recognised(engine, *(asked(clip.samples) for clip in few))
+    backwards = recognised(engine, *(asked(clip.samples) for clip in reversed(few)))
+    assert len({one.text for one in forwards}) == len(few), "the clips must differ for the order to show"
+    assert [one.text for one in reversed(backwards)] == [one.text for one in forwards]
+
+
+def test_a_clip_gives_the_same_alone_and_among_fifteen_others(engine: SpeechEngine, clips: list[Clip]) -> None:
+    assert engine.limits.max_micro_batch == 16
+    inputs = [asked(clip.samples) for clip in [*clips, clips[0]]]
+    together = recognised(engine, *inputs)
+    alone = [recognised(engine, one)[0] for one in inputs[:5]]
+    assert [(one.text, one.language) for one in together[:5]] == [(one.text, one.language) for one in alone]
+    assert together[-1] == together[0]
+    for one, other in zip(together, alone, strict=False):
+        np.testing.assert_allclose(_times_s(one), _times_s(other), atol=0.05)
+
+
+@pytest.mark.parametrize(("spoil", "code"), BAD.values(), ids=BAD.keys())
+def test_one_bad_input_fails_alone(
+    engine: SpeechEngine, speech: Clip, spoil: Callable[[Samples], SpeechInput], code: str
+) -> None:
+    good = asked(speech.samples)
+    before, bad, after = engine.run([good, spoil(speech.samples), good])
+    assert isinstance(bad, Failed)
+    assert bad.error.code == code
+    assert value_of(before) == value_of(after) == recognised(engine, good)[0]
+
+
+def test_a_micro_batch_of_bad_inputs_is_only_failures(engine: SpeechEngine, speech: Clip) -> None:
+    outcomes = engine.run([spoil(speech.samples) for spoil, _ in BAD.values()])
+    assert [outcome.error.code for outcome in outcomes if isinstance(outcome, Failed)] == [
+        code for _, code in BAD.values()
+    ]
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.1, 1, 29])
+def test_silence_has_no_text_and_no_language(engine: SpeechEngine, seconds: float) -> None:
+    silence = np.zeros(round(seconds * RATE_HZ))
+    unhinted, hinted = recognised(engine, asked(silence), asked(silence, "fr", want_words=False))
+    assert (unhinted.text, unhinted.language, unhinted.words) == ("", None, ())
+    assert (hinted.text, hinted.language, hinted.words) == ("", "fr", None)
+
+
+@pytest.mark.parametrize("size", [1, 160, round(0.1 * RATE_HZ)])
+def test_the_shortest_clips_are_taken(engine: SpeechEngine, speech: Clip, size: int) -> None:
+    middle = speech.samples.size // 2
+    (one,) = recognised(engine, asked(speech.samples[middle : middle + size]))
+    assert one.words is not None
+    assert " ".join(word.text for word in one.words) == one.text
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1])
+def test_a_clip_is_refused_one_sample_beyond_the_limit(engine: SpeechEngine, speech: Clip, beyond: int) -> None:
+    size = round(engine.limits.max_chunk_s * engine.limits.sample_rate_hz) + beyond
+    samples = np.zeros(size)
+    samples[-speech.samples.size :] = speech.samples
+    (outcome,) = engine.run([asked(samples)])
+    if beyond > 0:
+        assert isinstance(outcome, Failed)
+        assert outcome.error.code == "audio_too_long"
+    else:
+        words = value_of(outcome).words
+        assert words
+        assert words[-1].end_s <= size / RATE_HZ
+
+
+def test_words_are_the_text_in_order_and_within_the_clip(engine: SpeechEngine, clips: list[Clip]) -> None:
+    for clip, one in zip(clips, recognised(engine, *(asked(clip.samples) for clip in clips)), strict=True):
+        assert one.words, clip.path.name
+        assert " ".join(word.text for word in one.words) == one.text, clip.path.name
+        assert all(0 <= word.start_s <= word.end_s <= clip.seconds for word in one.words), clip.path.name
+        assert all(word.start_s <= following.start_s for word, following in pairwise(one.words)), clip.path.name
+
+
+def test_words_come_only_where_they_are_asked_for(engine: SpeechEngine, speech: Clip) -> None:
+    with_words, without = recognised(engine, asked(speech.samples), asked(speech.samples, want_words=False))
+    assert with_words.words
+    assert without.words is None
+    assert without.text == with_words.text
+
+
+def test_samples_are_left_as_they_were(engine: SpeechEngine, speech: Clip) -> None:
+    samples = speech.samples.copy()
+    samples.flags.writeable = False
+    recognised(engine, SpeechInput(samples=samples, language=None, want_words=True))
+    np.testing.assert_array_equal(samples, speech.samples)
+
+
+@pytest.mark.parametrize("name", sorted(SPEECH_ENGINES))
+def test_an_engine_loads_and_unloads_twice_and_gives_its_memory_back(
+    name: str, engine_settings: EngineSettings, speech: Clip
+) -> None:
+    engine = create(name, engine_settings)
+    assert engine.limits.sample_rate_hz == RATE_HZ, "limits are known before load"
+    with pytest.raises(RuntimeError, match="before load"):
+        engine.run([asked(speech.samples)])
+    texts, left_bytes = set(), []
+    for _ in range(3):
+        engine.load()
+        engine.load()
+        texts.add(recognised(engine, asked(speech.samples))[0].text)
+        engine.unload()
+        engine.unload()
+        with pytest.raises(RuntimeError, match="before load"):
+            engine.run([asked(speech.samples)])
+        left_bytes.append(_resident_bytes())
+    assert len(texts) == 1
+    assert left_bytes[-1] - left_bytes[0] < LEFT_BEHIND_BYTES
+
+
+def test_an_unknown_engine_is_named_with_the_known_ones(engine_settings: EngineSettings) -> None:
+    with pytest.raises(EngineLoadError, match=r"'mumble'.*echo, whisper"):
+        create("mumble", engine_settings)
+
+
+def _times_s(one: Recognition) -> list[float]:
+    return [time_s for word in one.words or () for time_s in (word.start_s, word.end_s)]
+
+
+def _resident_bytes() -> int:
+    gc.collect()
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) * 1024

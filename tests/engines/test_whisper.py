@@ -1,0 +1,94 @@
+"""What Whisper adds to the interface: languages, silence, doubtful texts, and memory that runs out."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from gpu_worker.engine import Samples, SpeechEngine
+from tests.engines.clips import RATE_HZ, Clip, asked, clips_of, recognised
+
+SECONDS = 5
+TIME_S = np.arange(SECONDS * RATE_HZ) / RATE_HZ
+
+
+def _tone(hertz: float) -> Samples:
+    return np.sin(2 * np.pi * hertz * TIME_S)
+
+
+def _white(loudness: float) -> Samples:
+    return np.random.default_rng(1).normal(0, loudness, TIME_S.size)
+
+
+def _pink() -> Samples:
+    spectrum = np.fft.rfft(_white(1.0))
+    noise = np.fft.irfft(spectrum / np.sqrt(np.arange(1, spectrum.size + 1)), TIME_S.size)
+    return 0.5 * noise / np.abs(noise).max()
+
+
+NOT_SPEECH: dict[str, Callable[[], Samples]] = {
+    "faint noise": lambda: _white(0.003),
+    "loud noise": lambda: _white(0.3),
+    "pink noise": _pink,
+    "mains hum": lambda: sum(_tone(50 * k) / k for k in range(1, 8)) / 10,
+    "dial tone": lambda: 0.3 * _tone(425),
+    "beeps": lambda: 0.3 * _tone(1000) * (TIME_S % 1 < 0.3),
+    "touch tones": lambda: 0.2 * (_tone(770) + _tone(1336)) * (TIME_S % 0.5 < 0.2),
+    "clicks": lambda: 0.9 * (np.arange(TIME_S.size) % 4000 == 0),
+    "constant": lambda: np.full(TIME_S.size, 0.5),
+}
+
+
+@pytest.mark.parametrize("sound", NOT_SPEECH.values(), ids=NOT_SPEECH.keys())
+def test_what_is_no_speech_yields_no_words(whisper: SpeechEngine, speech: Clip, sound: Callable[[], Samples]) -> None:
+    noise, voice = recognised(whisper, asked(sound()), asked(speech.samples))
+    assert (noise.text, noise.language, noise.words) == ("", None, ())
+    assert "young man" in voice.text
+
+
+def test_the_language_is_identified_clip_by_clip(whisper: SpeechEngine, clips: list[Clip]) -> None:
+    found = recognised(whisper, *(asked(clip.samples, want_words=False) for clip in clips))
+    assert [one.language for one in found] == [clip.language for clip in clips]
+
+
+def test_a_hint_is_taken_as_given(whisper: SpeechEngine, speech: Clip) -> None:
+    right, wrong = recognised(whisper, asked(speech.samples, "en"), asked(speech.samples, "it"))
+    assert (right.language, wrong.language) == ("en", "it")
+    assert "young man" in right.text
+    assert wrong.text != right.text
+
+
+def test_words_are_where_they_were_said_after_a_long_silence(whisper: SpeechEngine, speech: Clip) -> None:
+    silence = np.zeros(10 * RATE_HZ)
+    (plain,) = recognised(whisper, asked(speech.samples, "en"))
+    (moved,) = recognised(whisper, asked(np.concatenate([silence, speech.samples, silence]), "en"))
+    assert plain.words is not None
+    assert moved.words is not None
+    assert moved.words[0].text == plain.words[0].text
+    assert moved.words[1].start_s == pytest.approx(plain.words[1].start_s + 10, abs=0.15)
+    assert moved.words[-1].end_s == pytest.approx(plain.words[-1].end_s + 10, abs=0.3)
+
+
+def test_words_on_both_sides_of_a_silence_stay_on_their_side(whisper: SpeechEngine, speech: Clip) -> None:
+    pause = np.zeros(8 * RATE_HZ)
+    (one,) = recognised(whisper, asked(np.concatenate([speech.samples, pause, speech.samples]), "en"))
+    assert one.words is not None
+    assert one.text.lower().count("young man") == 2
+    assert not [word for word in one.words if speech.seconds < word.start_s < speech.seconds + 8 - 0.5]
+
+
+def test_a_full_window_of_speech_loses_no_sentence(whisper: SpeechEngine) -> None:
+    parts, texts = [], []
+    for clip in clips_of("ru"):
+        if sum(part.size for part in parts) + clip.samples.size < 28 * RATE_HZ:
+            parts.append(clip.samples)
+            texts.append(clip.text)
+    (one,) = recognised(whisper, asked(np.concatenate(parts), "ru", want_words=False))
+    assert len(one.text.split()) == pytest.approx(sum(len(text.split()) for text in texts), abs=5)
+
+
+def test_a_snippet_without_a_word_costs_a_bounded_time(whisper: SpeechEngine, speech: Clip) -> None:
+    began_s = time.perf_counter()
+    recognised(whisper, asked(speech.samples[8000:9600]))
+    assert time.perf_counter() - began_s < 8, "a decoder in a loop takes far longer"
