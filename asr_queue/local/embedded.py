@@ -57,7 +57,7 @@ def program(listening: socket.socket, folder: Path) -> Program:
         arguments=(str(listening.fileno()), str(folder)),
         environment=environment.for_emulator(url_of(listening), folder),
         fds=(listening.fileno(),),
-        patience_s=4.0,
+        patience_s=3.0,
     )
 
 

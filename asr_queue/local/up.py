@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from socket import socket
 from types import FrameType
@@ -25,6 +26,8 @@ _LOOK_EVERY_S = 0.1
 _MOST_DEATHS_AT_START = 3
 _STOP_PATIENCE_S = 12.0
 _WORKER = "gpu_worker"
+_NEEDED = ("ministack", "samtranslator", "boto3", "uvicorn", "fastapi", "av")
+"""What the extra `local` brings; looked for before anything is started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +114,9 @@ def last_line(log: Path) -> str:
 
 
 def _run(options: UpOptions, folder: DataFolder, listening: socket) -> None:
+    missing = [package for package in _NEEDED if find_spec(package) is None]
+    if missing:
+        raise StackFailedError(f"{', '.join(missing)} not installed; run: pip install 'asr-queue[local]'")
     with embedded.listener(0) as aws_listening, Lifeline() as lifeline:
         supervisor = Supervisor(lifeline=lifeline, logs=folder.logs, say=_say)
         try:
@@ -152,7 +158,7 @@ def _api(listening: socket, variables: dict[str, str]) -> Program:
         arguments=(str(listening.fileno()),),
         environment=environment.plain() | variables,
         fds=(listening.fileno(),),
-        patience_s=2.0,
+        patience_s=1.5,
     )
 
 

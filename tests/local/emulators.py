@@ -3,7 +3,7 @@
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,11 @@ class Emulator:
 
 
 @contextmanager
-def emulator(folder: Path) -> Iterator[Emulator]:
+def emulator(folder: Path, **variables: str) -> Iterator[Emulator]:
     with Lifeline() as lifeline, embedded.listener(0) as listening:
-        child = Child(embedded.program(listening, folder / "aws"), lifeline=lifeline, logs=folder)
+        program = embedded.program(listening, folder / "aws")
+        program = replace(program, environment={**program.environment, **variables})
+        child = Child(program, lifeline=lifeline, logs=folder)
         try:
             url = embedded.url_of(listening)
             with urllib.request.urlopen(f"{url}/_ministack/ready", timeout=20) as answer:

@@ -1,0 +1,146 @@
+"""The functions with no other rights than `template.yaml` gives them: the emulator enforces their roles here."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from asr_queue.adapters.aws import Aws, connect
+from asr_queue.adapters.system_clock import SystemClock
+from asr_queue.domain.files import File, FileKind, upload_key
+from asr_queue.local import environment
+from asr_queue.settings import ResourceSettings
+from asr_queue.usecases.manage_keys import create_key
+from tests.local.emulators import Emulator, emulator
+
+
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """The deployed functions, called as AWS calls them."""
+
+    emulator: Emulator
+    aws: Aws
+    """With all rights."""
+    bucket: str
+    api_key: str
+
+    def named(self, part: str) -> dict[str, Any]:
+        functions = self.emulator.client("lambda").list_functions()["Functions"]
+        [found] = [function for function in functions if part in function["FunctionName"]]
+        return dict(found)
+
+    def invoke(self, part: str, event: object, kind: str = "RequestResponse") -> Any:
+        name = self.named(part)["FunctionName"]
+        answer = self.emulator.client("lambda").invoke(
+            FunctionName=name, Payload=json.dumps(event), InvocationType=kind
+        )
+        payload = answer["Payload"].read()
+        assert "FunctionError" not in answer, payload
+        return json.loads(payload) if payload else None
+
+    def request(self, method: str, path: str, body: bytes = b"", content_type: str = "application/json") -> Any:
+        event = {
+            "version": "2.0",
+            "routeKey": "$default",
+            "rawPath": path,
+            "rawQueryString": "",
+            "headers": {"host": "api.example", "x-api-key": self.api_key, "content-type": content_type},
+            "requestContext": {
+                "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1"},
+                "stage": "$default",
+            },
+            "body": base64.b64encode(body).decode(),
+            "isBase64Encoded": True,
+        }
+        answer = self.invoke("ApiFunction", event)
+        assert answer["statusCode"] == 200, answer
+        return json.loads(answer["body"])
+
+
+def allow_batches(functions: Functions, part: str, queue_url: str) -> None:
+    """The right to send messages covers batches on AWS; the emulator asks for another that AWS does not have."""
+    attributes = functions.emulator.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+    statement = {
+        "Effect": "Allow",
+        "Action": "sqs:SendMessageBatch",
+        "Resource": attributes["Attributes"]["QueueArn"],
+    }
+    functions.emulator.client("iam").put_role_policy(
+        RoleName=functions.named(part)["Role"].rpartition("/")[2],
+        PolicyName="batches",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
+    with emulator(tmp_path_factory.mktemp("rights"), AUTH="true") as running:
+        stack = running.deploy()
+        settings = ResourceSettings(
+            bucket=stack.bucket, table=stack.table, transcribe_queue_url=stack.transcribe_queue_url
+        )
+        aws = connect(settings, environment=environment.for_clients(running.url))
+        key, _ = create_key(tenant="t", name="test", table=aws.table, clock=SystemClock())
+        functions = Functions(running, aws, stack.bucket, key)
+        for part in ("ApiFunction", "SweepFunction"):
+            allow_batches(functions, part, stack.transcribe_queue_url)
+        yield functions
+
+
+def test_a_role_refuses_what_the_template_does_not_name(functions: Functions) -> None:
+    role = functions.named("DeadLetterFunction")["Role"]
+    assumed = functions.emulator.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    dead_letters = boto3.client(
+        "s3",
+        endpoint_url=functions.emulator.url,
+        aws_access_key_id=assumed["AccessKeyId"],
+        aws_secret_access_key=assumed["SecretAccessKey"],
+        aws_session_token=assumed["SessionToken"],
+        region_name=environment.REGION,
+        config=Config(signature_version="s3v4"),
+    )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        dead_letters.put_object(Bucket=functions.bucket, Key="uploads/t/any", Body=b"")
+
+
+def test_the_api_and_the_dead_letter_function_have_what_they_need(functions: Functions) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\naudio\r\n--x--\r\n'
+    upload = functions.request("POST", "/api/v1/files/upload", form, "multipart/form-data; boundary=x")
+    items = [{"operation": "transcribe", "ref_audio": upload["file_id"]}] * 120  # more than one transaction takes
+    submitted = functions.request("POST", "/api/v1/queue/submit", json.dumps({"items": items}).encode())
+    batch = f"/api/v1/queue/status/{submitted['batch_id']}"
+    assert functions.request("GET", batch)["status"] == "queued"
+    dead = {"batch_id": submitted["batch_id"], "index": 0, "item_id": submitted["item_ids"][0]}
+    record = {"messageId": "1", "receiptHandle": "1", "body": json.dumps(dead), "eventSource": "aws:sqs"}
+    assert functions.invoke("DeadLetterFunction", {"Records": [record]}) == {"batchItemFailures": []}
+    assert functions.request("GET", batch)["items"][0]["status"] == "error"
+
+
+def test_the_sweep_has_what_it_needs(functions: Functions) -> None:
+    now = datetime.now(UTC)  # noqa: TID251 - the function has the machine's clock
+    key = upload_key("t", "expired")
+    expired = File(
+        file_id="expired",
+        tenant="t",
+        kind=FileKind.UPLOAD,
+        object_key=key,
+        size_bytes=5,
+        content_type="audio/wav",
+        created_at=now - timedelta(hours=2),
+        expires_at=now - timedelta(hours=1),
+    )
+    functions.aws.table.put_file(expired)
+    functions.aws.store.put(key, b"audio", content_type="audio/wav")
+    functions.invoke("SweepFunction", {}, kind="Event")
+    until_s = time.monotonic() + 20
+    while functions.aws.store.get(key) is not None:
+        assert time.monotonic() < until_s
+        time.sleep(0.1)
