@@ -17,7 +17,7 @@ from pathlib import Path
 from socket import socket
 from types import FrameType
 
-from asr_queue.local import embedded, environment
+from asr_queue.local import embedded, environment, programs
 from asr_queue.local.folder import DataFolder, FolderInUseError, held
 from asr_queue.local.processes import Child, Lifeline, Program
 from asr_queue.local.supervisor import Supervisor
@@ -25,7 +25,6 @@ from asr_queue.local.supervisor import Supervisor
 _LOOK_EVERY_S = 0.1
 _MOST_DEATHS_AT_START = 3
 _STOP_PATIENCE_S = 12.0
-_WORKER = "gpu_worker"
 _NEEDED = ("ministack", "samtranslator", "boto3", "uvicorn", "fastapi", "av")
 """What the extra `local` brings; looked for before anything is started."""
 
@@ -81,16 +80,15 @@ def private_stack(folder: Path, *, engine: str = "whisper", workers: int = 1) ->
     It ends with this process, however that ends.
 
     Raises:
+        FolderInUseError: another system runs on the folder.
         StackFailedError: it did not come up.
     """
-    folder = folder.resolve()
-    data = DataFolder(folder)
-    data.logs.mkdir(parents=True, exist_ok=True)
-    data.url.unlink(missing_ok=True)
+    with held(folder) as data:  # which also removes the `url` of one that was killed
+        pass
     program = Program(
         name="up",
         module="asr_queue.local.up",
-        arguments=("0", str(folder), engine, str(workers)),
+        arguments=("0", str(data.path), engine, str(workers)),
         environment=environment.plain(),
     )
     with Lifeline() as lifeline:
@@ -98,7 +96,7 @@ def private_stack(folder: Path, *, engine: str = "whisper", workers: int = 1) ->
         try:
             while not data.url.exists():
                 if supervisor.exit_status() is not None:
-                    raise StackFailedError(last_line(data.logs / "up.log"))
+                    raise StackFailedError(_last_line(data.logs / "up.log"))
                 time.sleep(_LOOK_EVERY_S)
             yield data.url.read_text().strip(), data.api_key()
         finally:
@@ -107,7 +105,7 @@ def private_stack(folder: Path, *, engine: str = "whisper", workers: int = 1) ->
             supervisor.sweep_up()
 
 
-def last_line(log: Path) -> str:
+def _last_line(log: Path) -> str:
     """Return the last line of a log, or "" where there is none."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return lines[-1] if lines else ""
@@ -124,9 +122,11 @@ def _run(options: UpOptions, folder: DataFolder, listening: socket) -> None:
             aws_url = embedded.url_of(aws_listening)
             variables = environment.for_clients(aws_url) | _deployed(aws_url, folder, lifeline, supervisor)
             folder.write_environment(variables)
-            supervisor.start(_api(listening, variables))
-            workers = [_worker(number + 1, options, folder, variables) for number in range(options.workers)]
-            supervisor.start(*workers)
+            supervisor.start(programs.api(listening, variables))
+            numbers = range(1, options.workers + 1)
+            supervisor.start(
+                *(programs.worker(n, engine=options.engine, ready=folder.run, variables=variables) for n in numbers)
+            )
             _await_ready(supervisor, embedded.url_of(listening), folder)
             while True:
                 supervisor.tend()
@@ -149,28 +149,6 @@ def _deployed(aws_url: str, folder: DataFolder, lifeline: Lifeline, supervisor: 
     except RuntimeError as error:
         raise StackFailedError(f"{error}; see {folder.logs / 'aws.log'}") from error
     return resources.as_settings()
-
-
-def _api(listening: socket, variables: dict[str, str]) -> Program:
-    return Program(
-        name="api",
-        module="asr_queue.local.api",
-        arguments=(str(listening.fileno()),),
-        environment=environment.plain() | variables,
-        fds=(listening.fileno(),),
-        patience_s=1.5,
-    )
-
-
-def _worker(number: int, options: UpOptions, folder: DataFolder, variables: dict[str, str]) -> Program:
-    name = f"worker-{number}"
-    own = {"ASR_QUEUE_ENGINE": options.engine, "ASR_QUEUE_READY_FILE": str(folder.run / name)}
-    return Program(
-        name=name,
-        module=_WORKER,
-        environment=environment.plain() | variables | own,
-        patience_s=5.0,  # then what it has in hand comes back by itself
-    )
 
 
 def _await_ready(supervisor: Supervisor, url: str, folder: DataFolder) -> None:

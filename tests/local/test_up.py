@@ -20,7 +20,8 @@ import psutil
 import pytest
 
 from asr_queue.local import environment
-from asr_queue.local.folder import held
+from asr_queue.local.folder import FolderInUseError, held
+from asr_queue.local.up import StackFailedError, private_stack
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 
@@ -214,3 +215,19 @@ def test_the_folder_is_free_again_after_the_end(tmp_path: Path) -> None:
         key = folder.api_key()
     with held(tmp_path) as folder:
         assert folder.api_key() == key
+
+
+def test_a_private_stack_lives_for_its_block(tmp_path: Path) -> None:
+    with private_stack(tmp_path, engine="echo") as (url, api_key):
+        family = [child for child in psutil.Process().children(recursive=True) if str(tmp_path) in cmdline(child)]
+        assert family
+        with httpx.Client(base_url=url, headers={"X-API-Key": api_key}, trust_env=False) as client:
+            assert finished(client, submit(client))["status"] == "completed"
+        with pytest.raises(FolderInUseError), private_stack(tmp_path, engine="echo"):
+            pass
+    assert not [child for child in family if child.is_running()]
+
+
+def test_a_private_stack_that_cannot_start_says_why(tmp_path: Path) -> None:
+    with pytest.raises(StackFailedError, match="logs"), private_stack(tmp_path, engine="no-such-engine"):
+        pass
