@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+import signal
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -167,6 +169,22 @@ def test_waiting_ends_at_the_deadline(client: Client, server: ContractServer) ->
     with pytest.raises(DeadlineError, match="0 of 1 items"):
         client.wait(batch_id, deadline_s=0.3)
     assert 0.3 <= time.monotonic() - began_s < 1
+
+
+def test_an_interrupt_stops_the_call_and_leaves_the_client_usable(client: Client, server: ContractServer) -> None:
+    server.polls_to_finish = 10**9
+    batch_id = client.submit([transcribe_item(client.upload(b"hello").file_id)]).batch_id
+    main = threading.main_thread().ident
+    assert main is not None
+    interrupt = threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        client.wait(batch_id)
+    time.sleep(0.1)
+    before = len(server.calls)
+    time.sleep(0.3)
+    assert len(server.calls) == before
+    client.check_access()
 
 
 def test_polls_become_rarer_while_nothing_moves(client: Client, server: ContractServer) -> None:

@@ -1,6 +1,7 @@
 """Many files at once, against a real server that misbehaves: every source gives exactly one result."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections import Counter
@@ -196,13 +197,17 @@ def test_leaving_early_stops_everything(client: Client, server: ContractServer, 
     client.check_access()
 
 
-def test_closing_the_client_ends_a_run_that_was_left_open(server: ContractServer, recordings: list[Path]) -> None:
+def test_closing_the_client_ends_a_run_that_was_left_open(
+    server: ContractServer, recordings: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
     with Client(server.url, KEY, retry=RETRY, poll=POLL) as client:
         results = client.transcribe(recordings * 50)
         next(results)
     assert not any(thread.name == "asr-queue-client" for thread in threading.enumerate())
     with pytest.raises(RuntimeError):
         next(results)
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == [], "no task ended unheard"
 
 
 def test_what_breaks_the_sources_reaches_the_caller_as_itself(client: Client, recordings: list[Path]) -> None:
