@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -33,8 +34,11 @@ class Refusal:
     message: str
 
 
-def prepare_process() -> None:
-    """Make this process fit for files from strangers: bounded memory, silent, gone as soon as its parent is."""
+def prepare_process(folder: Path) -> None:
+    """Make this process fit for files from strangers: bounded memory, silent, gone as soon as its parent is.
+
+    A parent that was killed cannot remove the folder of files under way; then the last of its children does.
+    """
     if sys.platform == "linux":
         import resource
 
@@ -42,7 +46,7 @@ def prepare_process() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (used_bytes + _MEMORY_BYTES, used_bytes + _MEMORY_BYTES))
     # mpg123 writes about damaged frames to standard error, which belongs to the worker's log.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
 
 
 def decode_file(source: Path, target: Path, *, sample_rate_hz: int, max_audio_s: float) -> int | Refusal:
@@ -125,8 +129,9 @@ def _check_long_enough(audio_s: float) -> None:
         )
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(folder: Path) -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)

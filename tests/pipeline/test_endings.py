@@ -69,10 +69,11 @@ def test_sigterm_ends_the_pass_publishes_it_gives_the_rest_back_and_exits_with_0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_worker_that_is_killed_leaves_no_process_behind(worker):
+def test_a_worker_that_is_killed_leaves_no_process_and_no_file_behind(worker, tmp_path):
     process = worker(pass_s=600, pass_timeout_s=60)
     next_line(process)
     helpers = psutil.Process(process.pid).children(recursive=True)
     assert helpers
     process.kill()
     assert psutil.wait_procs(helpers, timeout=5)[1] == []
+    assert list(tmp_path.iterdir()) == []
