@@ -9,7 +9,7 @@ def main() -> None:
         from asr_queue.cli.app import app
     except ImportError as error:
         sys.exit(f"asr-queue: {error.name} is not installed; run: pip install 'asr-queue[client]'")
-    app()
+    app(prog_name="asr-queue")
 
 
 if __name__ == "__main__":

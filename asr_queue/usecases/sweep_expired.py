@@ -19,8 +19,8 @@ from asr_queue.usecases.submit_batch import FIRST_CHECK_S, send_items
 
 _LEAST_POSTPONE_S: Final = FIRST_CHECK_S
 _MOST_POSTPONE_S: Final = 1800
-_GRACE_S: Final = 15
-"""How long bytes outlive their file: longer than a submit takes from looking at a file to pinning it."""
+_GRACE_S: Final = 12
+"""How long bytes outlive their file: longer than the table adapter waits for a pin that it asked for in time."""
 _PARALLEL_WRITES: Final = 16
 _LIMIT: Final = 5000
 """Rows of a kind in one run; the next run goes on."""

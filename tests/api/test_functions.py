@@ -65,7 +65,7 @@ class TestSweep:
         wired.clock.advance(FILE_TTL_S)
         self.run()
         assert wired.store.list_keys("") != [], "a submit that began in time may still need them"
-        wired.clock.advance(15)
+        wired.clock.advance(12)
         self.run()
         assert wired.store.list_keys("") == []
         assert wired.api.get(f"/api/v1/files/{file_id}").status_code == 410

@@ -97,4 +97,5 @@ def test_nothing_outlives_the_system(up: Callable[..., AbstractContextManager[St
         family = psutil.Process(stack.process.pid).children(recursive=True)
         assert len(stack.children("gpu_worker")) == 2
     _gone, alive = psutil.wait_procs(family, timeout=1)
-    assert alive == []
+    # Where nobody reaps orphans, as in a container without an init, the dead stay listed.
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
