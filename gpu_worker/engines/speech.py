@@ -36,15 +36,27 @@ class SpeechFinder:
     def __init__(self) -> None:
         import faster_whisper
         from faster_whisper.vad import SileroVADModel
+        from onnxruntime.capi.onnxruntime_pybind11_state import (  # type: ignore[import-untyped]
+            Fail,
+            RuntimeException,
+        )
 
         assets = Path(faster_whisper.__file__).parent / "assets"
         self._model: Any = SileroVADModel(str(assets / "silero_vad_v6.onnx"))
+        self._errors: tuple[type[Exception], ...] = (Fail, RuntimeException)
 
     def find(self, samples: Samples) -> list[Section]:
-        """Return the sections with speech, in order and apart; none where nobody speaks."""
+        """Return the sections with speech, in order and apart; none where nobody speaks.
+
+        Raises:
+            RuntimeError: ONNX Runtime failed; its own errors are not even of this kind.
+        """
         # Silero wants whole frames; a frame of silence behind the end also lets the last word end.
         padded = np.pad(samples, (0, _FRAME_SAMPLES - samples.size % _FRAME_SAMPLES))
-        probabilities = np.asarray(self._model(padded), dtype=np.float32).reshape(-1)
+        try:
+            probabilities = np.asarray(self._model(padded), dtype=np.float32).reshape(-1)
+        except self._errors as error:
+            raise RuntimeError(str(error)) from error
         return _with_margins(_runs(probabilities, samples.size), samples.size)
 
 

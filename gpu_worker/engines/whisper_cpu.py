@@ -93,7 +93,7 @@ def _load(settings: EngineSettings, threads: int, beam_size: int) -> Recogniser:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    # CTranslate2 and ONNX Runtime raise a bare RuntimeError here; nothing but its text tells what happened.
+    # CTranslate2 raises a bare RuntimeError here, and ONNX Runtime no better; only its text tells what happened.
     return "alloc" in str(error).lower() or "out of memory" in str(error).lower()
 
 

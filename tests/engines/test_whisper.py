@@ -1,12 +1,15 @@
 """What Whisper adds to the interface: languages, silence, doubtful texts, and memory that runs out."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gpu_worker.engine import Samples, SpeechEngine
+from gpu_worker.engine import EngineSettings, Samples, SpeechEngine
 from tests.engines.clips import RATE_HZ, Clip, asked, clips_of, recognised
 
 SECONDS = 5
@@ -92,3 +95,41 @@ def test_a_snippet_without_a_word_costs_a_bounded_time(whisper: SpeechEngine, sp
     began_s = time.perf_counter()
     recognised(whisper, asked(speech.samples[8000:9600]))
     assert time.perf_counter() - began_s < 8, "a decoder in a loop takes far longer"
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from asr_queue.errors import EngineOutOfMemoryError
+from gpu_worker.engine import EngineSettings
+from gpu_worker.engines.catalog import create
+from tests.engines.clips import RATE_HZ, asked, clips_of, recognised
+
+engine = create("whisper", EngineSettings(cache_dir=Path(sys.argv[1]), threads=2))
+engine.load()
+speech = asked(clips_of("en")[0].samples, "en")
+before = recognised(engine, speech)
+many = [asked(np.resize(speech.samples, 30 * RATE_HZ), "en")] * 16
+for spare_mb in 20, 80:
+    used_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used_bytes + (spare_mb << 20), resource.RLIM_INFINITY))
+    try:
+        engine.run(many)
+    except EngineOutOfMemoryError:
+        print("out of memory")
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print("same" if recognised(engine, speech) == before else "different")
+"""
+
+
+def test_memory_that_runs_out_is_told_and_survived(engine_settings: EngineSettings) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY, str(engine_settings.cache_dir)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.stdout.split("\n")[:3] == ["out of memory", "out of memory", "same"], ran.stderr
