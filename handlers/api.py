@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request, Response
 from mangum import Mangum
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
 from handlers import files, problems, queue
 from handlers.access import Wired
@@ -58,4 +59,7 @@ async def log_request(request: Request, call_next: Callable[[Request], Awaitable
     return response
 
 
-handler = logger.inject_lambda_context(Mangum(app, lifespan="off"))
+_TEXT_TYPES = [*DEFAULT_TEXT_MIME_TYPES, problems.MEDIA_TYPE]
+"""What is answered as it is; anything else travels in base64."""
+
+handler = logger.inject_lambda_context(Mangum(app, lifespan="off", text_mime_types=_TEXT_TYPES))

@@ -40,8 +40,8 @@ class _NoManagedPolicies:
 
 
 def template_path() -> Path:
-    """Return where `template.yaml` is: beside the package, in a checkout."""
-    return package.root_of("asr_queue").parent / "template.yaml"
+    """Return where `template.yaml` is: in the package too, by a link, so that an installed one has it."""
+    return Path(__file__).with_name("template.yaml")
 
 
 def expanded(template: dict[str, Any], *, code_uri: str) -> dict[str, Any]:

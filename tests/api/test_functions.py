@@ -54,6 +54,8 @@ class TestApi:
         answer = api.handler(event("api_submit.json"), Context())
         assert answer["statusCode"] == 401
         assert answer["headers"]["content-type"] == "application/problem+json"
+        assert not answer["isBase64Encoded"]
+        assert json.loads(answer["body"])["code"] == "unauthorized"
 
 
 class TestSweep:

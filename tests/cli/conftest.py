@@ -18,7 +18,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def environment(**extra: str) -> dict[str, str]:
     """Return this process's environment without what would lead the command to a server or to AWS."""
-    own = os.environ  # noqa: TID251 - handed on to the command
+    own = os.environ
     return {**{name: value for name, value in own.items() if not name.startswith(("ASR_QUEUE_", "AWS_"))}, **extra}
 
 

@@ -125,7 +125,7 @@ def test_the_api_and_the_dead_letter_function_have_what_they_need(functions: Fun
 
 
 def test_the_sweep_has_what_it_needs(functions: Functions) -> None:
-    now = datetime.now(UTC)  # noqa: TID251 - the function has the machine's clock
+    now = datetime.now(UTC)
     key = upload_key("t", "expired")
     expired = File(
         file_id="expired",
