@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import soundfile
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -104,10 +105,18 @@ def read_manifest(path: Path) -> list[Recording]:
             path=path.parent / entry["file"],
             language=entry["language"],
             text=entry["text"],
-            seconds=entry["seconds"] if "seconds" in entry else soundfile.info(path.parent / entry["file"]).duration,
+            seconds=entry["seconds"] if "seconds" in entry else _seconds(path.parent / entry["file"]),
         )
         for entry in json.loads(path.read_text(encoding="utf-8"))
     ]
+
+
+def _seconds(path: Path) -> float:
+    try:
+        return float(soundfile.info(path).duration)
+    except soundfile.LibsndfileError:
+        with av.open(str(path)) as file:
+            return (file.duration or 0) / av.time_base
 
 
 def _of(known: Sequence[Recording], language: str, min_s: float, max_s: float) -> list[Recording]:

@@ -1,7 +1,7 @@
 """Our CPU engine against faster-whisper's own two ways, on the same short recordings.
 
-    python benchmarks/cpu_engine.py                          # 100 recordings in five languages
-    python benchmarks/cpu_engine.py --recordings FOLDER      # your own: FOLDER/recordings.json, or the manifest itself
+    python benchmarks/cpu_engine.py                        # 100 recordings in five languages
+    python benchmarks/cpu_engine.py --recordings PATH      # your own: a manifest, or a folder with a recordings.json
 
 A manifest is a list of {"file": path relative to it, "language": "en", "text": "what is said"}. Each side has a process
 of its own, all with the same weights, threads, beam and word times; decoding to samples is not measured. The sides take

@@ -1,7 +1,7 @@
 """What the queue costs: 200 recordings through the whole system, against the bare engine on the same recordings.
 
-    python benchmarks/queue_overhead.py                          # 0.5 to 60 s, five languages, eleven formats
-    python benchmarks/queue_overhead.py --recordings FOLDER      # your own: FOLDER/recordings.json, or the manifest itself
+    python benchmarks/queue_overhead.py                        # 0.5 to 60 s, in eleven formats
+    python benchmarks/queue_overhead.py --recordings PATH      # your own: a manifest, or a folder with one
 
 The bare side decodes 16 recordings and runs the engine over them, in one process, again and again: no queue, no store,
 no second process. The queue gets everything in one submit, on a private stack whose worker has as many threads; the
