@@ -27,7 +27,6 @@ from word_errors import word_error_rate
 _MICRO_BATCH = 16
 _LONGEST_S = 30.0
 """What our engine takes at once; in the queue, longer recordings are cut before it."""
-_WARM_UP_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +130,11 @@ _recognise: Recognise
 """Of the process that this is."""
 
 
-def _start(name: str, setup: Setup) -> None:
-    """Load and warm up, once, in a side's own process."""
+def _start(name: str, setup: Setup, first: Path) -> None:
+    """Load, and warm up with one recording, in a side's own process."""
     global _recognise  # The initialiser of a pool has no other place to leave anything.
-    import numpy as np
-
     _recognise = _SIDES[name](setup)
-    _recognise([np.random.default_rng(0).normal(0, 0.1, round(_WARM_UP_S * 16_000)).astype(np.float32)], ["en"])
+    _run([first], [None])
 
 
 def _run(paths: Sequence[Path], hints: Sequence[str | None]) -> Pass:
@@ -160,7 +157,10 @@ def measure(chosen: Sequence[Recording], setup: Setup, limit_s: float) -> list[S
         workers = {
             side.name: stack.enter_context(
                 ProcessPoolExecutor(
-                    1, multiprocessing.get_context("spawn"), initializer=_start, initargs=(side.name, setup)
+                    1,
+                    multiprocessing.get_context("spawn"),
+                    initializer=_start,
+                    initargs=(side.name, setup, chosen[0].path),
                 )
             )
             for side in sides
