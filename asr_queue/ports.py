@@ -4,10 +4,10 @@ Every method may raise RetryableError when the service is away, throttles or ans
 took effect is then unknown, and calling again is always safe.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File
@@ -88,11 +88,8 @@ class WorkQueue(Protocol):
         """Count what waits and what is out."""
 
 
-class WorkQueues(Protocol):
-    """The queue of each operation."""
-
-    def __getitem__(self, operation: Operation) -> WorkQueue:
-        """Return the queue of an operation."""
+WorkQueues: TypeAlias = Mapping[Operation, WorkQueue]
+"""The queue of each operation that this system has an engine for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,10 @@ from botocore.config import Config
 
 from asr_queue.adapters.dynamodb.table import DynamoItemTable
 from asr_queue.adapters.s3 import S3ObjectStore
-from asr_queue.adapters.sqs import SqsWorkQueue, SqsWorkQueues
+from asr_queue.adapters.sqs import SqsWorkQueue
 from asr_queue.adapters.system_clock import SystemClock
 from asr_queue.domain.items import Operation
+from asr_queue.ports import WorkQueues
 from asr_queue.settings import ResourceSettings
 
 _CONFIG: Final = Config(
@@ -33,7 +34,7 @@ class Aws:
     """The adapters of one process; safe to use from several threads."""
 
     store: S3ObjectStore
-    queues: SqsWorkQueues
+    queues: WorkQueues
     table: DynamoItemTable
 
 
@@ -56,13 +57,11 @@ def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None
         )
     return Aws(
         store=S3ObjectStore(session.client("s3", config=_S3_CONFIG, endpoint_url=endpoint_url), settings.bucket),
-        queues=SqsWorkQueues(
-            {
-                Operation.TRANSCRIBE: SqsWorkQueue(
-                    session.client("sqs", config=_SQS_CONFIG, endpoint_url=endpoint_url), settings.transcribe_queue_url
-                )
-            }
-        ),
+        queues={
+            Operation.TRANSCRIBE: SqsWorkQueue(
+                session.client("sqs", config=_SQS_CONFIG, endpoint_url=endpoint_url), settings.transcribe_queue_url
+            )
+        },
         table=DynamoItemTable(
             session.client("dynamodb", config=_CONFIG, endpoint_url=endpoint_url),
             settings.table,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from asr_queue.domain.items import Operation
 from asr_queue.ports import Backlog, Clock, Delivery
 from asr_queue.wire.messages import ItemMessage
 
@@ -140,7 +139,3 @@ class MemoryQueue:
 
     def _by_handle(self, handle: str) -> _Message | None:
         return next((message for message in self._messages if message.handle == handle), None)
-
-
-class MemoryQueues(dict[Operation, MemoryQueue]):
-    """WorkQueues for tests."""

@@ -5,9 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from asr_queue.adapters.aws_errors import translated
-from asr_queue.domain.items import Operation
 from asr_queue.errors import RetryableError
-from asr_queue.ports import Backlog, Delivery, WorkQueue
+from asr_queue.ports import Backlog, Delivery
 from asr_queue.wire.messages import ItemMessage
 
 _AT_ONCE: Final = 10
@@ -83,17 +82,6 @@ class SqsWorkQueue:
         entries = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(handles)]
         answer: Mapping[str, Any] = self._client.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
         return answer
-
-
-class SqsWorkQueues:
-    """WorkQueues over the queues that this system has."""
-
-    def __init__(self, by_operation: Mapping[Operation, SqsWorkQueue]) -> None:
-        self._by_operation = by_operation
-
-    def __getitem__(self, operation: Operation) -> WorkQueue:
-        """Return the queue of an operation."""
-        return self._by_operation[operation]
 
 
 def _refused(call: Callable[[Sequence[T]], Mapping[str, Any]], values: Sequence[T]) -> list[T]:

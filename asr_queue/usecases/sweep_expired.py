@@ -7,6 +7,7 @@ due batch  ── messages not all sent ─────▶ sent again
            ── finished ──────────────────▶ noted; a file's life later every attempt's object is deleted
 """
 
+from collections.abc import Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from typing import Final
 
 from asr_queue.domain.batches import Batch, finished_at
 from asr_queue.domain.items import Item, ItemStatus, Operation, results_prefix
-from asr_queue.ports import Clock, ItemTable, ObjectStore, WorkQueues
+from asr_queue.ports import Backlog, Clock, ItemTable, ObjectStore, WorkQueues
 from asr_queue.usecases.submit_batch import FIRST_CHECK_S, send_items
 
 _LEAST_POSTPONE_S: Final = FIRST_CHECK_S
@@ -22,6 +23,7 @@ _MOST_POSTPONE_S: Final = 1800
 _GRACE_S: Final = 12
 """How long bytes outlive their file: longer than the table adapter waits for a pin that it asked for in time."""
 _PARALLEL_WRITES: Final = 16
+_EMPTY: Final = Backlog(visible=0, in_flight=0)
 _LIMIT: Final = 5000
 """Rows of a kind in one run; the next run goes on."""
 
@@ -49,8 +51,10 @@ def sweep_expired(*, store: ObjectStore, table: ItemTable, queues: WorkQueues, c
     for batch_id in table.due_drafts(now=clock.now(), limit=_LIMIT):
         table.discard_batch(batch_id)
         swept.drafts_discarded += 1
+    # Asked before anything is sent again: what one batch gets must not look like work that another one waits for.
+    drained = {operation for operation, queue in queues.items() if queue.backlog() == _EMPTY}
     for batch in table.due_batches(now=clock.now(), limit=_LIMIT):
-        _check_batch(batch.batch_id, swept, store, table, queues, clock.now(), file_ttl_s)
+        _check_batch(batch.batch_id, swept, store, table, queues, drained, clock.now(), file_ttl_s)
     return swept
 
 
@@ -70,6 +74,7 @@ def _check_batch(
     store: ObjectStore,
     table: ItemTable,
     queues: WorkQueues,
+    drained: Set[Operation],
     now: datetime,
     file_ttl_s: int,
 ) -> None:
@@ -79,7 +84,7 @@ def _check_batch(
     batch, items = found
     ended_at = finished_at(items)
     if ended_at is None:
-        _move_on(batch, items, swept, table, queues, now)
+        _move_on(batch, items, swept, table, queues, drained, now)
         return
     nobody_reads_at = ended_at + timedelta(seconds=file_ttl_s)
     if now < nobody_reads_at:
@@ -95,14 +100,19 @@ def _check_batch(
 
 
 def _move_on(
-    batch: Batch, items: list[Item], swept: Swept, table: ItemTable, queues: WorkQueues, now: datetime
+    batch: Batch,
+    items: list[Item],
+    swept: Swept,
+    table: ItemTable,
+    queues: WorkQueues,
+    drained: Set[Operation],
+    now: datetime,
 ) -> None:
     age_s = (now - batch.created_at).total_seconds()
     next_check_at = now + timedelta(seconds=min(max(age_s, _LEAST_POSTPONE_S), _MOST_POSTPONE_S))
     if batch.sent_at is None:
         to_send = [item for item in items if item.status is ItemStatus.QUEUED]
     else:
-        drained = {operation for operation in {item.operation for item in items} if _is_empty(queues, operation)}
         to_send = [item for item in items if not item.status.is_final and item.operation in drained]
     refused = send_items(to_send, queues)
     if to_send:
@@ -112,8 +122,3 @@ def _move_on(
         table.mark_sent(batch, next_check_at=next_check_at)
     elif not refused:
         table.postpone_batch(batch, next_check_at=next_check_at)
-
-
-def _is_empty(queues: WorkQueues, operation: Operation) -> bool:
-    backlog = queues[operation].backlog()
-    return backlog.visible == 0 and backlog.in_flight == 0

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from asr_queue.adapters.memory_clock import ManualClock
-from asr_queue.adapters.memory_queue import MemoryQueue, MemoryQueues
+from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
 from asr_queue.client import ApiError, AsyncClient, Client, transcribe_item
@@ -64,7 +64,7 @@ def running() -> Iterator[Running]:
         settings=ApiSettings(bucket="b", table="t", transcribe_queue_url="http://127.0.0.1/q"),
         store=store,
         table=table,
-        queues=MemoryQueues({Operation.TRANSCRIBE: queue}),
+        queues={Operation.TRANSCRIBE: queue},
         clock=clock,
     )
     key, _ = create_key(tenant="acme", name="test", table=table, clock=clock)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from asr_queue.adapters.memory_clock import ManualClock
-from asr_queue.adapters.memory_queue import MemoryQueue, MemoryQueues
+from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
 from asr_queue.domain.items import Item, Operation
@@ -120,7 +120,7 @@ class Rig:
         request = SubmitRequest(
             items=[SubmitItem(operation="transcribe", ref_audio=file.file_id, **fields) for file in files]
         )
-        queues = MemoryQueues({Operation.TRANSCRIBE: self.queue})
+        queues = {Operation.TRANSCRIBE: self.queue}
         return submit_batch(request, tenant="tenant", table=self.table, queues=queues, clock=self.clock).answer.batch_id
 
     def flow(self) -> Flow:
