@@ -28,6 +28,8 @@ STACK = "asr-queue"
 TENANT = "local"
 _ARTEFACTS = "asr-queue-artefacts"
 _NO_UPDATES = "No updates are to be performed."
+_LEFT_OUT = {"Monitoring": "DISABLED"}
+"""The emulator makes no metrics that an alarm could watch; workers are left out by the template's own default."""
 _WAIT = {"Delay": 0.1, "MaxAttempts": 300}
 """Seconds between looks at a stack being made, where botocore would wait 30, and how many."""
 
@@ -69,7 +71,7 @@ def deploy(parameters: Mapping[str, str]) -> dict[str, str]:
     s3.put_object(Bucket=_ARTEFACTS, Key=key, Body=code)
     template = expanded(yaml_parse(template_path().read_text()), code_uri=f"s3://{_ARTEFACTS}/{key}")
     defaults = {name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()}
-    outputs = _apply(boto3.client("cloudformation"), json.dumps(template), defaults | dict(parameters))
+    outputs = _apply(boto3.client("cloudformation"), json.dumps(template), defaults | _LEFT_OUT | dict(parameters))
     _set_time_to_live(outputs["TableName"], template["Resources"]["Table"]["Properties"]["TimeToLiveSpecification"])
     return outputs
 

@@ -30,6 +30,8 @@ class Functions:
     aws: Aws
     """With all rights."""
     bucket: str
+    tls_only: str
+    """The bucket's policy, which is off here."""
     api_key: str
 
     def named(self, part: str) -> dict[str, Any]:
@@ -89,16 +91,22 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
         )
         aws = connect(settings, environment=environment.for_clients(running.url))
         key, _ = create_key(tenant="t", name="test", table=aws.table, clock=SystemClock())
-        functions = Functions(running, aws, stack.bucket, key)
+        s3 = running.client("s3")
+        tls_only = s3.get_bucket_policy(Bucket=stack.bucket)["Policy"]
+        # The emulator speaks no TLS, so with this policy in force nobody would get at any object.
+        s3.delete_bucket_policy(Bucket=stack.bucket)
+        functions = Functions(running, aws, stack.bucket, tls_only, key)
         for part in ("ApiFunction", "SweepFunction"):
             allow_batches(functions, part, stack.transcribe_queue_url)
         yield functions
 
 
-def test_a_role_refuses_what_the_template_does_not_name(functions: Functions) -> None:
-    role = functions.named("DeadLetterFunction")["Role"]
-    assumed = functions.emulator.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
-    dead_letters = boto3.client(
+def s3_as(functions: Functions, part: str) -> Any:
+    """S3 with no other rights than a function's role gives."""
+    assumed = functions.emulator.client("sts").assume_role(
+        RoleArn=functions.named(part)["Role"], RoleSessionName="test"
+    )["Credentials"]
+    return boto3.client(
         "s3",
         endpoint_url=functions.emulator.url,
         aws_access_key_id=assumed["AccessKeyId"],
@@ -107,8 +115,22 @@ def test_a_role_refuses_what_the_template_does_not_name(functions: Functions) ->
         region_name=environment.REGION,
         config=Config(signature_version="s3v4"),
     )
+
+
+def test_a_role_refuses_what_the_template_does_not_name(functions: Functions) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
-        dead_letters.put_object(Bucket=functions.bucket, Key="uploads/t/any", Body=b"")
+        s3_as(functions, "DeadLetterFunction").put_object(Bucket=functions.bucket, Key="uploads/t/any", Body=b"")
+
+
+def test_the_bucket_refuses_whoever_does_not_use_tls(functions: Functions) -> None:
+    api, whole = s3_as(functions, "ApiFunction"), functions.emulator.client("s3")
+    api.put_object(Bucket=functions.bucket, Key="uploads/t/any", Body=b"")
+    whole.put_bucket_policy(Bucket=functions.bucket, Policy=functions.tls_only)
+    try:
+        with pytest.raises(ClientError, match="AccessDenied"):
+            api.put_object(Bucket=functions.bucket, Key="uploads/t/any", Body=b"")
+    finally:
+        whole.delete_bucket_policy(Bucket=functions.bucket)
 
 
 def test_the_api_and_the_dead_letter_function_have_what_they_need(functions: Functions) -> None:
