@@ -2,15 +2,22 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The SAM command line needs other versions of what .venv has.
+TOOLS := .venv-infra
 PORT ?= 8000
 
-.PHONY: install demo up test check bench clean
+.PHONY: install demo up test check infra-check bench clean
 
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+$(TOOLS)/.installed: infra/requirements.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -r infra/requirements.txt
 	touch $@
 
 # Real recordings through upload, submit, poll and fetch on a private stack; leaves nothing running.
@@ -20,15 +27,22 @@ demo: install
 up: install
 	$(BIN)/asr-queue up --port $(PORT)
 
-test: install
+test: install $(TOOLS)/.installed
 	$(BIN)/python -m pytest
 
-check: install
+check: install infra-check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+# What can be said of the templates without an account; the tests build them as well (tests/template).
+infra-check: export AWS_DEFAULT_REGION ?= us-east-1
+infra-check: export SAM_CLI_TELEMETRY = 0
+infra-check: $(TOOLS)/.installed
+	$(TOOLS)/bin/sam validate --lint
+	$(TOOLS)/bin/cfn-lint template.yaml infra/worker.yaml infra/observability.yaml
 
 # Ratios measured on this machine; results that matter are kept under benchmarks/results/.
 bench: install
@@ -36,4 +50,4 @@ bench: install
 	$(BIN)/python benchmarks/queue_overhead.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TOOLS) .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

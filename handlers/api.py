@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from importlib.metadata import version
 
 from fastapi import FastAPI, Request, Response
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
+from asr_queue import __version__
 from handlers import files, problems, queue
 from handlers.access import Wired
 from handlers.body_limit import BodyLimit
@@ -16,7 +16,7 @@ from handlers.observability import logger
 
 app = FastAPI(
     title="asr-queue",
-    version=version("asr-queue"),
+    version=__version__,
     summary="Recordings in, transcripts with word times out.",
     description="Upload, submit, poll, fetch. Errors are `application/problem+json` with a stable `code`.",
 )

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from asr_queue.local import embedded, environment
 from asr_queue.local.processes import Child, Lifeline
+from tests.sam import build
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,12 @@ class EmbeddedAws:
     environment: Mapping[str, str]
     """What boto3 and `ResourceSettings` need, complete."""
     dead_letter_queue_url: str
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `sam build` makes: a folder a function (`ApiFunction/`, ...), as its zip is."""
+    return build(tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture(scope="session")
