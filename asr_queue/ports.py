@@ -30,6 +30,18 @@ class Clock(Protocol):
         """Return the present instant, aware, in UTC, to the millisecond (what a row keeps)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """What a store knows of an object beside its bytes."""
+
+    size_bytes: int
+    content_type: str
+    etag: str
+    """Opaque; other bytes have another."""
+    modified_at: datetime
+    """When it was put, to the second."""
+
+
 class ObjectStore(Protocol):
     """Bytes by key."""
 
@@ -38,6 +50,9 @@ class ObjectStore(Protocol):
 
     def get(self, key: str) -> bytes | None:
         """Return an object's bytes, or None where there is none."""
+
+    def head(self, key: str) -> StoredObject | None:
+        """Return what is known of an object, or None where there is none."""
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; those that do not exist count as removed."""
@@ -118,6 +133,13 @@ class ItemTable(Protocol):
 
     def put_file(self, file: File) -> None:
         """Register a file; it becomes due at its `expires_at`."""
+
+    def renew_file(self, file: File) -> None:
+        """Register a file whose bytes a client may put again under the same key.
+
+        One that is known takes the size, type and expiry of the new put, and is due again; its pins stay. Nothing
+        happens where its expiry is the same or later: the news is old.
+        """
 
     def get_file(self, file_id: str) -> File | None:
         """Return a file, expired or not."""

@@ -1,6 +1,5 @@
 """Every error answer is a problem document (RFC 9457) with a stable code."""
 
-from collections.abc import Sequence
 from http import HTTPStatus
 from math import ceil
 from typing import Any, Final
@@ -12,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.wire.api import Problem
+from asr_queue.wire.submits import invalid_request
 from handlers.observability import logger
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -21,7 +21,6 @@ _CODES: Final = {
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
 }
 """Codes of what the framework itself refuses."""
-_FIELDS_NAMED: Final = 5
 
 
 def problem(
@@ -30,13 +29,6 @@ def problem(
     """Return a problem document as an answer."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, **extensions)
     return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=headers, media_type=MEDIA_TYPE)
-
-
-def invalid_request(errors: Sequence[Any]) -> CallerError:
-    """Return the refusal of a request whose fields are wrong, naming the first few of them."""
-    told = [f"{_path(error['loc'])}: {error['msg']}" for error in errors[:_FIELDS_NAMED]]
-    more = len(errors) - len(told)
-    return CallerError("invalid_request", "; ".join(told) + (f"; and {more} more" if more else ""))
 
 
 def install(app: FastAPI) -> None:
@@ -77,9 +69,3 @@ def install(app: FastAPI) -> None:
         return problem(
             HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "This is our fault; the log has what happened."
         )
-
-
-def _path(location: Sequence[int | str]) -> str:
-    parts = location[1:] if location[:1] in (("body",), ("header",), ("query",), ("path",)) else location
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
-    return path.lstrip(".") or "body"

@@ -4,16 +4,15 @@ import re
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Request, Response
-from pydantic import ValidationError
 
 from asr_queue.errors import CallerError
 from asr_queue.usecases.batch_status import batch_status
 from asr_queue.usecases.submit_batch import submit_batch
 from asr_queue.wire.api import StatusAnswer, SubmitAnswer, SubmitRequest
+from asr_queue.wire.submits import read_submit
 from handlers.access import Reader, Wired
 from handlers.examples import STATUS, SUBMIT, SUBMITTED, problems
 from handlers.observability import count, logger
-from handlers.problems import invalid_request
 
 router = APIRouter(prefix="/api/v1/queue", tags=["queue"])
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
@@ -21,13 +20,7 @@ _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 async def submit_request(request: Request) -> SubmitRequest:
     """Read the body as JSON, whatever its Content-Type says: clients of the contract need not send one."""
-    try:
-        return SubmitRequest.model_validate_json(await request.body())
-    except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        if errors[0]["type"] == "json_invalid":
-            raise CallerError("malformed_json", f"The body is not JSON: {errors[0]['msg']}.", http_status=400) from None
-        raise invalid_request(errors) from None
+    return read_submit(await request.body())
 
 
 _BODY: Final[dict[str, Any]] = {

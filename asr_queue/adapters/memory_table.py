@@ -50,6 +50,16 @@ class MemoryTable:
         with self._lock:
             self._files[file.file_id] = file
 
+    def renew_file(self, file: File) -> None:
+        """Register a file, or a known one's new put."""
+        with self._lock:
+            known = self._files.get(file.file_id)
+            if known is None:
+                self._files[file.file_id] = file
+            elif known.expires_at < file.expires_at:
+                self._files[file.file_id] = replace(file, pinned_by=known.pinned_by)
+                self._settled.discard(file.file_id)
+
     def get_file(self, file_id: str) -> File | None:
         """Return a file."""
         with self._lock:

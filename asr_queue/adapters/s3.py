@@ -1,12 +1,15 @@
 """Objects in S3."""
 
 from collections.abc import Sequence
+from datetime import UTC
+from pathlib import Path
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from asr_queue.adapters.aws_errors import error_code, translated
 from asr_queue.errors import RetryableError
+from asr_queue.ports import StoredObject
 
 _DELETE_AT_ONCE: Final = 1000
 """DeleteObjects takes no more (its API reference)."""
@@ -37,6 +40,31 @@ class S3ObjectStore:
             with body:
                 data: bytes = body.read()
         return data
+
+    def head(self, key: str) -> StoredObject | None:
+        """Return what is known of an object, or None."""
+        with translated("s3"):
+            try:
+                found = self._client.head_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if error_code(error) == "404":  # an answer to HEAD has no body to name a code in
+                    return None
+                raise
+        return StoredObject(
+            size_bytes=found["ContentLength"],
+            content_type=found["ContentType"],
+            etag=found["ETag"].strip('"'),
+            modified_at=found["LastModified"].astimezone(UTC),
+        )
+
+    def put_file(self, key: str, path: Path, *, content_type: str) -> None:
+        """Store a file of this machine, in parts where it is large; `put` without holding it in memory.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with translated("s3"):
+            self._client.upload_file(str(path), self._bucket, key, ExtraArgs={"ContentType": content_type})
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects."""

@@ -3,6 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+
+DROP_PREFIX: Final = "drop/"
+"""Of the keys that clients choose by themselves."""
+FILE_ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+"""Regular expression of a file id."""
 
 
 class FileKind(StrEnum):
@@ -10,6 +16,7 @@ class FileKind(StrEnum):
 
     UPLOAD = "upload"
     RESULT = "result"
+    """Made by the system: a transcript, or a note on what became of a drop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +37,11 @@ class File:
     """What the client called it: data, never part of a path or a key."""
     pinned_by: frozenset[str] = frozenset()
     """Ids of the unfinished items that need it."""
+
+    @property
+    def has_secret_id(self) -> bool:
+        """Whether nobody can guess its id. That of a dropped file follows from its key (`domain.drops`)."""
+        return not self.object_key.startswith(DROP_PREFIX)
 
     def is_expired(self, now: datetime) -> bool:
         """Whether nobody may read it any more: past its time, and no unfinished item needs it."""

@@ -7,6 +7,7 @@ from asr_queue.ports import ItemTable
 from asr_queue.wire.api import ItemAnswer, StatusAnswer
 
 FILES_PATH = "/api/v1/files/"
+STATUS_PATH = "/api/v1/queue/status/"
 
 
 def batch_status(batch_id: str, *, tenant: str | None, table: ItemTable) -> StatusAnswer:

@@ -3,12 +3,11 @@
 import re
 from typing import Final
 
-from asr_queue.domain.files import File
+from asr_queue.domain.files import FILE_ID, File
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.ports import Clock, ItemTable, ObjectStore
 
-_UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_NAME: Final = re.compile(rf"(?:queue_[a-z_]+_)?({_UUID})(?:\.[a-z0-9]+)?")
+_NAME: Final = re.compile(rf"(?:queue_[a-z_]+_)?({FILE_ID})(?:\.[a-z0-9]+)?")
 
 
 def fetch_file(
@@ -27,7 +26,7 @@ def fetch_file(
     """
     matched = _NAME.fullmatch(name)
     file = table.get_file(matched[1]) if matched else None
-    if file is None or (tenant is not None and file.tenant != tenant):
+    if file is None or (file.tenant != tenant if tenant is not None else not file.has_secret_id):
         raise CallerError("file_not_found", f"There is no file {name!r}.", http_status=404)
     data = None if file.is_expired(clock.now()) else store.get(file.object_key)
     # Again: it may have expired, and been removed, while its bytes were read.

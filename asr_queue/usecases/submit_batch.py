@@ -57,6 +57,7 @@ def submit_batch(
     uploads = table.get_files([draft.ref_audio for draft in drafts])
     now = clock.now()
     if tenant is None:
+        uploads = {file_id: file for file_id, file in uploads.items() if file.has_secret_id}
         first = uploads.get(drafts[0].ref_audio)
         tenant = first.tenant if first is not None else ""
     claim: IdempotencyClaim | None = None

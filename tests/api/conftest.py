@@ -55,7 +55,7 @@ def key_scope(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def system(key_scope: str) -> Iterator[System]:
     clock = ManualClock()
-    queue, store, table = MemoryQueue(clock), MemoryStore(), MemoryTable(clock)
+    queue, store, table = MemoryQueue(clock), MemoryStore(clock), MemoryTable(clock)
     settings = ApiSettings(
         bucket="b",
         table="t",

@@ -114,6 +114,43 @@ class TestFiles:
         assert file not in table.due_files(now=clock.now(), limit=5000)
         assert table.get_file(file.file_id) == file, "the row stays, so that a late caller is told 410"
 
+    def test_a_renewed_file_lives_longer_and_keeps_its_pins(self, table: ItemTable, clock: ManualClock) -> None:
+        first = an_upload(table, clock, ttl_s=10)
+        batch, items = a_batch(clock, [first])
+        table.create_batch(batch, items)
+        second = replace(first, size_bytes=8, content_type="audio/flac", expires_at=clock.now() + timedelta(seconds=30))
+        table.renew_file(second)
+        assert table.get_file(first.file_id) == replace(second, pinned_by=frozenset({items[0].item_id}))
+        table.finish_items([done(clock, started(table, clock, items[0]))])
+        clock.advance(29.999)
+        assert second not in table.due_files(now=clock.now(), limit=5000)
+        clock.advance(0.001)
+        assert second in table.due_files(now=clock.now(), limit=5000)
+
+    def test_a_settled_file_that_is_renewed_is_due_again(self, table: ItemTable, clock: ManualClock) -> None:
+        first = an_upload(table, clock, ttl_s=10)
+        clock.advance(10)
+        assert table.settle_file(first)
+        second = replace(first, expires_at=clock.now() + timedelta(seconds=10))
+        table.renew_file(second)
+        clock.advance(10)
+        assert second in table.due_files(now=clock.now(), limit=5000)
+
+    def test_old_news_of_a_file_changes_nothing(self, table: ItemTable, clock: ManualClock) -> None:
+        known = an_upload(table, clock, ttl_s=10)
+        for old_s in (0, 5):
+            table.renew_file(replace(known, size_bytes=1, expires_at=known.expires_at - timedelta(seconds=old_s)))
+        assert table.get_file(known.file_id) == known
+        assert table.settle_file(known)
+        table.renew_file(known)
+        clock.advance(20)
+        assert known not in table.due_files(now=clock.now(), limit=5000)
+
+    def test_a_file_that_nobody_knows_is_registered_by_its_renewal(self, table: ItemTable, clock: ManualClock) -> None:
+        file = replace(an_upload(table, clock), file_id=str(uuid4()))
+        table.renew_file(file)
+        assert table.get_file(file.file_id) == file
+
     def test_a_limit_bounds_what_is_due(self, table: ItemTable, clock: ManualClock) -> None:
         for _ in range(40):
             an_upload(table, clock, ttl_s=1)

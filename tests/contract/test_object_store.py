@@ -1,7 +1,9 @@
 """What ObjectStore promises."""
 
+from datetime import timedelta
 from uuid import uuid4
 
+from asr_queue.adapters.system_clock import SystemClock
 from asr_queue.ports import ObjectStore
 
 
@@ -14,6 +16,26 @@ def test_an_object_comes_back_as_it_was_put(store: ObjectStore) -> None:
 
 def test_an_object_that_is_not_there_is_none(store: ObjectStore) -> None:
     assert store.get(f"uploads/{uuid4()}") is None
+
+
+def test_a_head_tells_size_type_age_and_an_etag_of_the_bytes(store: ObjectStore) -> None:
+    key = f"drop/{uuid4()}/a b+ä.wav"
+    assert store.head(key) is None
+    began = SystemClock().now().replace(microsecond=0)
+    store.put(key, b"first", content_type="audio/x-wav")
+    first = store.head(key)
+    assert first is not None
+    assert (first.size_bytes, first.content_type) == (5, "audio/x-wav")
+    assert began <= first.modified_at <= SystemClock().now()
+    assert first.modified_at.microsecond == 0
+    assert first.modified_at.utcoffset() == timedelta(0)
+    store.put(key, b"first", content_type="audio/x-wav")
+    again = store.head(key)
+    store.put(key, b"other", content_type="audio/x-wav")
+    other = store.head(key)
+    assert again is not None
+    assert other is not None
+    assert again.etag == first.etag != other.etag
 
 
 def test_a_second_put_replaces_the_first(store: ObjectStore) -> None:

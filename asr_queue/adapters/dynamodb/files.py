@@ -19,6 +19,22 @@ class Files:
         """Register a file."""
         self._table.put(from_file(file))
 
+    def renew_file(self, file: File) -> None:
+        """Register a file, or a known one's new put."""
+        key = file_key(file.file_id)
+        row = {name: value for name, value in from_file(file).items() if name not in key}
+        try:
+            self._table.write(
+                Update(
+                    key=key,
+                    change=f"SET {', '.join(f'#{name} = :{name}' for name in row)} REMOVE #purge_at",
+                    condition="attribute_not_exists(#pk) OR #expires_at < :expires_at",
+                    values=row,
+                )
+            )
+        except ConditionFailedError:
+            return  # old news
+
     def get_file(self, file_id: str) -> File | None:
         """Return a file."""
         row = self._table.get(file_key(file_id))

@@ -1,0 +1,60 @@
+"""Reading what is submitted: the body of a request, or a manifest. One validation for all of them."""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from asr_queue.domain.batches import MAX_ITEMS
+from asr_queue.errors import CallerError
+from asr_queue.wire.api import MAX_LABEL_CHARS, SubmitItem, SubmitRequest
+
+M = TypeVar("M", bound=BaseModel)
+_FIELDS_NAMED: Final = 5
+
+
+def read_submit(body: bytes) -> SubmitRequest:
+    """Read a submit as JSON.
+
+    Raises:
+        CallerError: `malformed_json` or `invalid_request`, naming the first few fields that are wrong.
+    """
+    return _read(SubmitRequest, body)
+
+
+def read_submit_lines(body: bytes, *, label: str) -> SubmitRequest:
+    """Read a submit as JSON Lines: an item a line, empty lines aside.
+
+    Raises:
+        CallerError: as for `read_submit`; items are named by their place among the items, from 0.
+    """
+    lines = [line for line in body.split(b"\n") if line.strip()]
+    if not 1 <= len(lines) <= MAX_ITEMS:
+        raise CallerError("invalid_request", f"items: 1 to {MAX_ITEMS} lines with an item each, not {len(lines)}")
+    items = [_read(SubmitItem, line, "items", place) for place, line in enumerate(lines)]
+    return SubmitRequest(label=label[-MAX_LABEL_CHARS:], items=items)
+
+
+def invalid_request(errors: Sequence[Any]) -> CallerError:
+    """Return the refusal of a request whose fields are wrong, naming the first few of them."""
+    told = [f"{_path(error['loc'])}: {error['msg']}" for error in errors[:_FIELDS_NAMED]]
+    more = len(errors) - len(told)
+    return CallerError("invalid_request", "; ".join(told) + (f"; and {more} more" if more else ""))
+
+
+def _read(model: type[M], body: bytes, *place: int | str) -> M:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        located = [{**told, "loc": (*place, *told["loc"])} for told in errors]
+        if errors[0]["type"] == "json_invalid":
+            where = f"{_path(place)} is" if place else "The body is"
+            raise CallerError("malformed_json", f"{where} not JSON: {errors[0]['msg']}.", http_status=400) from None
+        raise invalid_request(located) from None
+
+
+def _path(location: Sequence[int | str]) -> str:
+    parts = location[1:] if location[:1] in (("body",), ("header",), ("query",), ("path",)) else location
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return path.lstrip(".") or "body"
