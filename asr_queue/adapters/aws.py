@@ -46,15 +46,7 @@ def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None
         environment: endpoint, region and credentials by boto3's variable names (`AWS_ENDPOINT_URL`,
             `AWS_DEFAULT_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`); None where boto3 finds its own.
     """
-    session = boto3.Session()
-    endpoint_url = None
-    if environment is not None:
-        endpoint_url = environment["AWS_ENDPOINT_URL"]
-        session = boto3.Session(
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=environment["AWS_DEFAULT_REGION"],
-        )
+    session, endpoint_url = _session(environment)
     return Aws(
         store=S3ObjectStore(session.client("s3", config=_S3_CONFIG, endpoint_url=endpoint_url), settings.bucket),
         queues={
@@ -69,3 +61,25 @@ def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None
             row_retention_s=settings.row_retention_s,
         ),
     )
+
+
+def connect_bucket(bucket: str, *, environment: Mapping[str, str] | None = None) -> S3ObjectStore:
+    """Return a bucket alone, for who drops objects into it; nothing is asked of AWS yet.
+
+    Args:
+        bucket: its name.
+        environment: as for `connect`.
+    """
+    session, endpoint_url = _session(environment)
+    return S3ObjectStore(session.client("s3", config=_S3_CONFIG, endpoint_url=endpoint_url), bucket)
+
+
+def _session(environment: Mapping[str, str] | None) -> tuple[boto3.Session, str | None]:
+    if environment is None:
+        return boto3.Session(), None
+    session = boto3.Session(
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+    )
+    return session, environment["AWS_ENDPOINT_URL"]

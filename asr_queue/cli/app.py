@@ -9,6 +9,7 @@ import stamina.instrumentation
 import typer
 
 from asr_queue.cli.doctor import doctor
+from asr_queue.cli.drop import drop
 from asr_queue.cli.keys import keys
 from asr_queue.cli.status import status
 from asr_queue.cli.transcribe import transcribe
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(transcribe)
+app.command()(drop)
 app.command()(status)
 app.command()(up)
 app.add_typer(keys, name="keys")

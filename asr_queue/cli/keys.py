@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from asr_queue.cli.ending import give_up
+from asr_queue.cli.stack import DataOption, stack_environment
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.settings import ResourceSettings
 
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 
 _PREFIX_CHARS: Final = 12
 """How much of a hash is shown: enough to tell a million keys apart."""
-
-DataOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        metavar="DIR",
-        help="The data folder of a running `asr-queue up`; without it AWS, as ASR_QUEUE_* and AWS_* say.",
-    ),
-]
 
 keys = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -87,7 +78,7 @@ def _table(data: Path | None) -> Iterator["ItemTable"]:
         if data is None:
             yield connect(ResourceSettings()).table
         else:
-            environment = _stack_environment(data)
+            environment = stack_environment(data)
             settings = ResourceSettings(
                 bucket=environment["ASR_QUEUE_BUCKET"],
                 table=environment["ASR_QUEUE_TABLE"],
@@ -102,10 +93,3 @@ def _table(data: Path | None) -> Iterator["ItemTable"]:
     except (RetryableError, BotoCoreError) as error:
         where = f"asr-queue up --data {data}" if data else "what AWS_* and ASR_QUEUE_* name"
         give_up(f"the table does not answer (is {where} running?): {error}")
-
-
-def _stack_environment(data: Path) -> dict[str, str]:
-    path = data / "stack.env"
-    if not path.is_file():
-        give_up(f"{path} is not there: no `asr-queue up --data {data}` is running")
-    return {name: value for name, value in dotenv_values(path).items() if value is not None}

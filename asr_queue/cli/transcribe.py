@@ -20,7 +20,8 @@ from asr_queue.client.protocol import displayable
 from asr_queue.domain.languages import resolve
 
 
-def _known_language(language: str) -> str:
+def known_language(language: str) -> str:
+    """Return a language that the service knows; anything else is a wrong argument."""
     if language.casefold() != "auto" and resolve(language) is None:
         raise typer.BadParameter(f"{language!r} is no language; give an English name, an ISO 639 code or auto")
     return language
@@ -33,7 +34,7 @@ def transcribe(
     url: UrlOption = None,
     api_key: KeyOption = None,
     language: Annotated[
-        str, typer.Option(callback=_known_language, help="An English name, an ISO 639 code, or auto.")
+        str, typer.Option(callback=known_language, help="An English name, an ISO 639 code, or auto.")
     ] = "auto",
     timestamps: Annotated[bool, typer.Option("--timestamps", help="Ask for word times.")] = False,
     form: Annotated[

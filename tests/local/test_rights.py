@@ -96,7 +96,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
         # The emulator speaks no TLS, so with this policy in force nobody would get at any object.
         s3.delete_bucket_policy(Bucket=stack.bucket)
         functions = Functions(running, aws, stack.bucket, tls_only, key)
-        for part in ("ApiFunction", "SweepFunction"):
+        for part in ("ApiFunction", "SweepFunction", "S3SubmitFunction"):
             allow_batches(functions, part, stack.transcribe_queue_url)
         yield functions
 
@@ -144,6 +144,18 @@ def test_the_api_and_the_dead_letter_function_have_what_they_need(functions: Fun
     record = {"messageId": "1", "receiptHandle": "1", "body": json.dumps(dead), "eventSource": "aws:sqs"}
     assert functions.invoke("DeadLetterFunction", {"Records": [record]}) == {"batchItemFailures": []}
     assert functions.request("GET", batch)["items"][0]["status"] == "error"
+
+
+def test_the_function_for_the_buckets_events_has_what_it_needs(functions: Functions) -> None:
+    functions.aws.store.put("drop/t/a.wav", b"audio", content_type="audio/wav")
+    items = [{"operation": "transcribe", "ref_audio": "a.wav"}] * 120  # more than one transaction takes
+    manifest = "drop/t/m.manifest.json"
+    for body, note in (({}, "error"), ({"items": items}, "receipt")):
+        functions.aws.store.put(manifest, json.dumps(body).encode(), content_type="application/json")
+        told = {"Records": [{"s3": {"object": {"key": manifest}}}]}
+        record = {"messageId": "1", "receiptHandle": "1", "body": json.dumps(told), "eventSource": "aws:sqs"}
+        assert functions.invoke("S3SubmitFunction", {"Records": [record]}) == {"batchItemFailures": []}
+        assert functions.aws.store.list_keys(manifest) == [manifest, f"{manifest}.{note}.json"]
 
 
 def test_the_sweep_has_what_it_needs(functions: Functions) -> None:
