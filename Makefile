@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # The SAM command line needs other versions of what .venv has.
 TOOLS := .venv-infra
 PORT ?= 8000
+# Two files at a time: much of the suite waits for clocks and processes. One file stays together, for its fixtures.
+PYTEST_OPTIONS := --numprocesses 2 --dist loadfile
 
 .PHONY: install demo up test check infra-check bench clean
 
@@ -28,14 +30,14 @@ up: install
 	$(BIN)/asr-queue up --port $(PORT)
 
 test: install $(TOOLS)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 check: install infra-check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 # What can be said of the templates without an account; the tests build them as well (tests/template).
 infra-check: export AWS_DEFAULT_REGION ?= us-east-1
