@@ -217,6 +217,12 @@ class ItemTable(Protocol):
     def due_drafts(self, *, now: datetime, limit: int) -> list[str]:
         """Return ids of batches whose creation began long ago and never ended."""
 
+    def typical_item_s(self, operation: Operation) -> float | None:
+        """Return the length that was kept for the operation's items, or None where none ever was."""
+
+    def keep_typical_item_s(self, operation: Operation, seconds: float) -> None:
+        """Keep the length that an item of the operation usually has, to the millisecond, in place of the last one."""
+
     # -- keys and idempotency ----------------------------------------------------------------------------------
 
     def put_key(self, key: ApiKey) -> None:

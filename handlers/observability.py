@@ -1,18 +1,30 @@
 """Logs and metrics of the functions: JSON lines and embedded metric format, on standard output."""
 
+from collections.abc import Mapping
+
 from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 
 NAMESPACE = "AsrQueue"
-_SERVICE = "asr-queue"
 
-logger = Logger(service=_SERVICE)
-"""Never pass it text, audio, keys, signed URLs or receipt handles."""
+logger = Logger()
+"""Its service, a dimension of every metric too, is the stack's name: `POWERTOOLS_SERVICE_NAME` (`template.yaml`).
+
+Never pass it text, audio, keys, signed URLs or receipt handles.
+"""
 
 
 def count(name: str, value: float = 1, **dimensions: str) -> None:
     """Emit a count; dimensions are few, and never an id."""
-    with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace=NAMESPACE) as metric:
-        metric.add_dimension(name="service", value=_SERVICE)
-        for dimension, label in dimensions.items():
+    _emit(name, MetricUnit.Count, value, dimensions)
+
+
+def seconds(name: str, value: float, **dimensions: str) -> None:
+    """Emit a number of seconds; dimensions as above."""
+    _emit(name, MetricUnit.Seconds, value, dimensions)
+
+
+def _emit(name: str, unit: MetricUnit, value: float, dimensions: Mapping[str, str]) -> None:
+    with single_metric(name=name, unit=unit, value=value, namespace=NAMESPACE) as metric:
+        for dimension, label in {"service": logger.service, **dimensions}.items():
             metric.add_dimension(name=dimension, value=label)

@@ -12,5 +12,7 @@ class ApiSettings(ResourceSettings):
 
     key_scope: Literal["all", "upload"] = "all"
     """`upload`: ids are the right to use what they name, and only uploads need a key."""
+    assumed_item_s: float = Field(default=60.0, gt=0)
+    """Seconds of audio that an item is taken to have, in measuring the backlog, until the first ones have told."""
     max_upload_bytes: int = Field(default=512 * 1024 * 1024, ge=1)
     """Largest upload that is read; Lambda's own limit (about 4.5 MB) comes first there."""

@@ -1,4 +1,7 @@
-"""Every minute: remove what has expired, move on what is stuck. Two runs, so that nothing waits a whole minute."""
+"""Every minute: tell how much waits, remove what has expired, move on what is stuck.
+
+Two runs, so that nothing waits a whole minute.
+"""
 
 import time
 from dataclasses import asdict
@@ -6,9 +9,11 @@ from typing import Any, Final
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from asr_queue.domain.items import Operation
 from asr_queue.errors import RetryableError
+from asr_queue.usecases.measure_backlog import learn_item_length, measure_backlog
 from asr_queue.usecases.sweep_expired import sweep_expired
-from handlers.observability import count, logger
+from handlers.observability import count, logger, seconds
 from handlers.wiring import Services, services
 
 _RUNS: Final = 2
@@ -35,7 +40,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
 
 
 def run(wired: Services) -> None:
-    """Sweep once, and tell what that did."""
+    """Tell how much waits, then sweep once and tell what that did."""
+    backlog_s = measure_backlog(
+        Operation.TRANSCRIBE,
+        queues=wired.queues,
+        table=wired.table,
+        assumed_item_s=wired.settings.assumed_item_s,
+    )
+    seconds("BacklogAudioSeconds", backlog_s, operation=Operation.TRANSCRIBE)
     swept = sweep_expired(
         store=wired.store,
         table=wired.table,
@@ -48,3 +60,4 @@ def run(wired: Services) -> None:
         logger.info("swept", extra=done)
     if swept.items_resent:
         count("ItemsResent", swept.items_resent)
+    learn_item_length(Operation.TRANSCRIBE, items=swept.items_heard, audio_s=swept.audio_s, table=wired.table)

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File
-from asr_queue.domain.items import Item, ItemStatus, pins_by_upload
+from asr_queue.domain.items import Item, ItemStatus, Operation, pins_by_upload
 from asr_queue.domain.keys import ApiKey
 from asr_queue.errors import CallerError
 from asr_queue.ports import (
@@ -40,6 +40,7 @@ class MemoryTable:
         self._batches: dict[str, Batch] = {}
         self._next_checks: dict[str, datetime] = {}
         self._items: dict[str, list[Item]] = {}
+        self._typical_item_s: dict[Operation, float] = {}
         self._keys: dict[str, ApiKey] = {}
         self._executions: dict[tuple[str, str], _Execution] = {}
 
@@ -168,6 +169,16 @@ class MemoryTable:
         """Return nothing: creation is one step here."""
         del now, limit
         return []
+
+    def typical_item_s(self, operation: Operation) -> float | None:
+        """Return the length that was kept."""
+        with self._lock:
+            return self._typical_item_s.get(operation)
+
+    def keep_typical_item_s(self, operation: Operation, seconds: float) -> None:
+        """Keep a length."""
+        with self._lock:
+            self._typical_item_s[operation] = round(seconds, 3)
 
     # -- keys and idempotency ----------------------------------------------------------------------------------
 

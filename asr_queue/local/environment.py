@@ -35,7 +35,7 @@ def plain() -> dict[str, str]:
     """
     kept = {name: value for name, value in _own().items() if not name.startswith(_AWS_PREFIXES)}
     around = ",".join(filter(None, [kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1", "localhost"]))
-    return kept | {"NO_PROXY": around, "no_proxy": around}
+    return kept | {"NO_PROXY": around, "no_proxy": around, "POWERTOOLS_SERVICE_NAME": "asr-queue"}
 
 
 def for_clients(endpoint_url: str) -> dict[str, str]:

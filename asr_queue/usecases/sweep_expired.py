@@ -38,6 +38,10 @@ class Swept:
     batches_resent: int = 0
     items_resent: int = 0
     drafts_discarded: int = 0
+    items_heard: int = 0
+    """Finished recordings of the batches that were looked at, ..."""
+    audio_s: float = 0.0
+    """... and how long they are together."""
 
 
 def sweep_expired(*, store: ObjectStore, table: ItemTable, queues: WorkQueues, clock: Clock, file_ttl_s: int) -> Swept:
@@ -82,6 +86,9 @@ def _check_batch(
     if found is None:
         return
     batch, items = found
+    heard = [item.audio_s for item in items if item.operation is Operation.TRANSCRIBE and item.audio_s is not None]
+    swept.items_heard += len(heard)
+    swept.audio_s += sum(heard)
     ended_at = finished_at(items)
     if ended_at is None:
         _move_on(batch, items, swept, table, queues, drained, now)

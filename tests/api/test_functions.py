@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from asr_queue.domain.items import ItemError, ItemStatus
+from asr_queue.domain.items import ItemError, ItemStatus, Operation
 from asr_queue.errors import RetryableError
 from asr_queue.usecases.claim_item import claim_item
+from asr_queue.usecases.measure_backlog import learn_item_length
 from asr_queue.usecases.submit_batch import FIRST_CHECK_S
 from asr_queue.wire.messages import ItemMessage
 from handlers import api, dead_letters, sweep
@@ -141,6 +142,50 @@ class TestSweep:
                 self.run()
         self.run()
         assert wired.store.list_keys("") == []
+
+
+class TestBacklog:
+    def backlog_s(self, printed: pytest.CaptureFixture[str]) -> float:
+        sweep.handler(event("sweep.json"), Context())
+        lines = [json.loads(line) for line in printed.readouterr().out.splitlines() if "_aws" in line]
+        told = [line for line in lines if "BacklogAudioSeconds" in line]
+        assert len(told) == 2, "one a run"
+        assert told[-1]["operation"] == "transcribe"
+        [directive] = told[-1]["_aws"]["CloudWatchMetrics"]
+        assert directive["Namespace"] == "AsrQueue"
+        assert directive["Dimensions"] == [["service", "operation"]]
+        return float(told[-1]["BacklogAudioSeconds"][0])
+
+    def test_nothing_waits_in_an_empty_queue(self, wired: System, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.backlog_s(capsys) == 0
+
+    def test_what_a_worker_has_counts_as_long_as_it_has_it(
+        self, wired: System, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        wired.submit(wired.upload(), wired.upload())
+        wired.queue.receive(max_messages=1, wait_s=0)
+        assert self.backlog_s(capsys) == 2 * wired.wired.settings.assumed_item_s
+
+    def test_what_waits_is_taken_to_be_as_long_as_what_was_done(
+        self, wired: System, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        wired.submit(wired.upload())
+        [delivery] = wired.queue.receive(max_messages=1, wait_s=0)
+        item = claim_item(ItemMessage.parse(delivery.body), table=wired.table, clock=wired.clock)
+        assert item is not None
+        wired.table.finish_items([(item.done(now=wired.clock.now(), audio_s=600.0), None)])
+        wired.queue.delete([delivery.receipt_handle])
+        wired.clock.advance(FIRST_CHECK_S)
+        assert self.backlog_s(capsys) == 0
+        wired.submit(wired.upload(), wired.upload(), wired.upload())
+        assert self.backlog_s(capsys) == 3 * 600.0
+
+    def test_two_hundred_items_of_another_length_move_the_mean_half_way(self, wired: System) -> None:
+        learn_item_length(Operation.TRANSCRIBE, items=1, audio_s=10.0, table=wired.table)
+        learn_item_length(Operation.TRANSCRIBE, items=200, audio_s=200 * 30.0, table=wired.table)
+        assert wired.table.typical_item_s(Operation.TRANSCRIBE) == 20.0
+        learn_item_length(Operation.TRANSCRIBE, items=0, audio_s=0.0, table=wired.table)
+        assert wired.table.typical_item_s(Operation.TRANSCRIBE) == 20.0
 
 
 class TestDeadLetters:

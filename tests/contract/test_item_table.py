@@ -176,6 +176,16 @@ class TestFiles:
         assert table.settle_file(upload)
 
 
+class TestTypicalItems:
+    def test_the_last_length_that_was_kept_is_the_one(self, table: ItemTable) -> None:
+        for seconds, kept_s in ((61.5, 61.5), (0.1234567, 0.123)):
+            table.keep_typical_item_s(Operation.TRANSCRIBE, seconds)
+            assert table.typical_item_s(Operation.TRANSCRIBE) == kept_s
+
+    def test_nothing_is_known_of_an_operation_that_never_ran(self, table: ItemTable) -> None:
+        assert table.typical_item_s(Operation.VOICE_CLONE) is None
+
+
 class TestCreation:
     @pytest.mark.parametrize("count", [1, 49, 50, 130])
     def test_a_batch_comes_back_whole_and_in_order(self, table: ItemTable, clock: ManualClock, count: int) -> None:

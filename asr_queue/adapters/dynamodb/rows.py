@@ -7,6 +7,7 @@
 | item        | BATCH#<batch_id>       | ITEM#<index>   |
 | key         | KEY#<sha256>           | META           |
 | idempotency | IDEM#<tenant>#<key>    | META           |
+| typical     | TYPICAL#<operation>    | META           |
 
 Instants are milliseconds since 1970, so that they compare in conditions; `purge_at` is seconds, as DynamoDB's time
 to live wants it. A row is in the index `due` while it has `due_shard` and `due_at`, and in `listing` while it has
@@ -57,6 +58,11 @@ def api_key_key(key_hash: str) -> Row:
 def idempotency_key(tenant: str, key: str) -> Row:
     """Key of an idempotency row."""
     return {"pk": f"IDEM#{tenant}#{key}", "sk": META}
+
+
+def typical_key(operation: Operation) -> Row:
+    """Key of what is known of an operation's usual items."""
+    return {"pk": f"TYPICAL#{operation}", "sk": META}
 
 
 def due_shard(kind: Due, row_id: str) -> str:

@@ -1,6 +1,7 @@
 """The table in DynamoDB."""
 
 from datetime import datetime
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -22,9 +23,11 @@ from asr_queue.adapters.dynamodb.rows import (
     to_file,
     to_ms,
     to_s,
+    typical_key,
 )
 from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File
+from asr_queue.domain.items import Operation
 from asr_queue.domain.keys import ApiKey
 from asr_queue.ports import (
     IDEMPOTENCY_LOCK_S,
@@ -55,6 +58,15 @@ class DynamoItemTable(Files, Batches):
     def due_drafts(self, *, now: datetime, limit: int) -> list[str]:
         """Return ids of batches whose creation never ended."""
         return [row["batch_id"] for row in self._due("DRAFT", now, limit)]
+
+    def typical_item_s(self, operation: Operation) -> float | None:
+        """Return the length that was kept."""
+        row = self._table.get(typical_key(operation))
+        return None if row is None else float(row["item_s"])
+
+    def keep_typical_item_s(self, operation: Operation, seconds: float) -> None:
+        """Keep a length."""
+        self._table.put(typical_key(operation) | {"item_s": Decimal(f"{seconds:.3f}")})
 
     def put_key(self, key: ApiKey) -> None:
         """Store a key, or its revocation."""
