@@ -1,6 +1,7 @@
-"""Each port twice: the fake, and AWS as the emulator has it."""
+"""Each port three times: the fake, and AWS as two emulators have it that know nothing of each other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from uuid import uuid4
 
@@ -17,32 +18,39 @@ from asr_queue.adapters.sqs import SqsWorkQueue
 from asr_queue.adapters.system_clock import SystemClock
 from asr_queue.ports import ItemTable, ObjectStore, WorkQueue
 from asr_queue.settings import ResourceSettings
-from tests.conftest import EmbeddedAws
+from tests.contract import second_aws
 
 VISIBILITY_TIMEOUT_S = 2
 MAX_RECEIVES = 3
+MANY = 120
+"""Items of a batch that needs more than one transaction."""
 
 
-@pytest.fixture(params=["fake", "emulator"])
+@pytest.fixture(params=["fake", "emulator", "moto"])
 def kind(request: pytest.FixtureRequest) -> str:
+    if request.param == "moto" and request.node.callspec.params.get("count") == MANY:
+        pytest.skip("moto takes seconds for each; a batch of 130 and one of 1,000 go through it all the same")
     return str(request.param)
 
 
-def _settings(aws: EmbeddedAws) -> ResourceSettings:
-    return ResourceSettings(
-        bucket=aws.environment["ASR_QUEUE_BUCKET"],
-        table=aws.environment["ASR_QUEUE_TABLE"],
-        transcribe_queue_url=aws.environment["ASR_QUEUE_TRANSCRIBE_QUEUE_URL"],
-    )
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """The second emulator, for the session: what leads boto3 to it."""
+    with second_aws.running(tmp_path_factory.mktemp("moto")) as variables:
+        yield variables
 
 
-def _client(aws: EmbeddedAws, service: str):
+def _emulator(kind: str, request: pytest.FixtureRequest) -> Mapping[str, str]:
+    return request.getfixturevalue("moto") if kind == "moto" else request.getfixturevalue("embedded_aws").environment
+
+
+def _client(aws: Mapping[str, str], service: str):
     return boto3.client(
         service,
-        endpoint_url=aws.environment["AWS_ENDPOINT_URL"],
-        region_name=aws.environment["AWS_DEFAULT_REGION"],
-        aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
+        endpoint_url=aws["AWS_ENDPOINT_URL"],
+        region_name=aws["AWS_DEFAULT_REGION"],
+        aws_access_key_id=aws["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=aws["AWS_SECRET_ACCESS_KEY"],
     )
 
 
@@ -50,8 +58,12 @@ def _client(aws: EmbeddedAws, service: str):
 def store(kind: str, request: pytest.FixtureRequest) -> ObjectStore:
     if kind == "fake":
         return MemoryStore()
-    aws = request.getfixturevalue("embedded_aws")
-    return connect(_settings(aws), environment=aws.environment).store
+    aws = _emulator(kind, request)
+    bucket = aws.get("ASR_QUEUE_BUCKET") or f"contract-{uuid4()}"
+    if kind == "moto":
+        _client(aws, "s3").create_bucket(Bucket=bucket)
+    settings = ResourceSettings(bucket=bucket, table="-", transcribe_queue_url="-")
+    return connect(settings, environment=aws).store
 
 
 @pytest.fixture
@@ -60,13 +72,14 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def table(kind: str, clock: ManualClock, request: pytest.FixtureRequest) -> ItemTable:
+def table(kind: str, clock: ManualClock, request: pytest.FixtureRequest) -> Iterator[ItemTable]:
     if kind == "fake":
-        return MemoryTable(clock)
-    aws = request.getfixturevalue("embedded_aws")
-    return DynamoItemTable(
-        _client(aws, "dynamodb"), aws.environment["ASR_QUEUE_TABLE"], clock=clock, row_retention_s=86_400
-    )
+        yield MemoryTable(clock)
+        return
+    aws = _emulator(kind, request)
+    client = _client(aws, "dynamodb")
+    with second_aws.a_table(client) if kind == "moto" else nullcontext(aws["ASR_QUEUE_TABLE"]) as name:
+        yield DynamoItemTable(client, name, clock=clock, row_retention_s=86_400)
 
 
 @pytest.fixture
@@ -75,7 +88,7 @@ def queue(kind: str, request: pytest.FixtureRequest) -> Iterator[WorkQueue]:
         yield MemoryQueue(SystemClock(), visibility_timeout_s=VISIBILITY_TIMEOUT_S, max_receives=MAX_RECEIVES)
         return
     # A queue of the test's own, with short times; the template's has those of production.
-    client = _client(request.getfixturevalue("embedded_aws"), "sqs")
+    client = _client(_emulator(kind, request), "sqs")
     url = client.create_queue(
         QueueName=f"contract-{uuid4()}", Attributes={"VisibilityTimeout": str(VISIBILITY_TIMEOUT_S)}
     )["QueueUrl"]
