@@ -11,6 +11,7 @@ from asr_queue.telemetry import log_to_stderr
 from gpu_worker.engine import EngineSettings
 from gpu_worker.engines.catalog import create
 from gpu_worker.pipeline.flow import Flow
+from gpu_worker.protection import EcsSettings, TaskProtection
 from gpu_worker.settings import WorkerSettings
 
 
@@ -23,6 +24,7 @@ def main() -> int:
         settings.engine,
         EngineSettings(cache_dir=settings.cache_dir, model=settings.model, threads=settings.threads),
     )
+    agent_uri = EcsSettings().ecs_agent_uri
     flow = Flow(
         engine=engine,
         store=aws.store,
@@ -30,6 +32,7 @@ def main() -> int:
         table=aws.table,
         clock=SystemClock(),
         settings=settings,
+        protection=TaskProtection(agent_uri) if agent_uri else None,
     )
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -32,4 +32,5 @@ class WorkerSettings(ResourceSettings, LeaseSettings):
     decode_timeout_s: float = Field(default=120.0, gt=0)
     """Longest that the decoding of one file may last; six hours of mp3 take about 15 s."""
     ready_file: Path | None = None
-    """File that exists while the worker takes work: made once the engine is loaded, removed at the end."""
+    """File that exists while the worker takes work: made once the engine is loaded, touched whenever it looks for work,
+    removed at the end."""

@@ -37,6 +37,7 @@ from gpu_worker.pipeline.pass_watch import PassWatch
 from gpu_worker.pipeline.prepare import prepare
 from gpu_worker.pipeline.publish import Ended, Publisher
 from gpu_worker.pipeline.receive import claim, receive
+from gpu_worker.protection import TaskProtection
 from gpu_worker.settings import WorkerSettings
 from gpu_worker.work import Assembled, Chunk, Claimed, Failed, Received, Recognised
 
@@ -74,6 +75,7 @@ class Flow:
         table: ItemTable,
         clock: Clock,
         settings: WorkerSettings,
+        protection: TaskProtection | None = None,
     ) -> None:
         self._engine = engine
         self._store = store
@@ -81,6 +83,7 @@ class Flow:
         self._table = table
         self._clock = clock
         self._settings = settings
+        self._protection = protection
         self._most_chunks = min(settings.micro_batch, engine.limits.max_micro_batch)
 
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -129,6 +132,8 @@ class Flow:
             ) as decoder,
         ):
             self._start("heartbeat", self._keep_leases)
+            if (protection := self._protection) is not None:
+                self._start("protection", lambda: self._keep_protection(protection))
             receiving = self._start("receive", lambda: self._receive(decoder))
             self._start("watchdog", lambda: self._watch_passes(receiving, folder))
             later_stages = [
@@ -189,6 +194,7 @@ class Flow:
         waits_s = delays_s()
         self._may_receive.wait()
         while not self._stopping.is_set():
+            self._show_progress()
             if not self._leases.wait_for_room(at_once, most=most, timeout_s=_WATCH_S):
                 continue
             try:
@@ -200,6 +206,11 @@ class Flow:
             waits_s = delays_s()
             for one in received:
                 self._admit(one, decoder)
+
+    def _show_progress(self) -> None:
+        """Say that work is taken: the file's time is what `gpu_worker.health` looks at."""
+        if self._settings.ready_file is not None:
+            self._settings.ready_file.touch()
 
     def _admit(self, received: Received, decoder: Decoder) -> None:
         if self._batcher.expect(received.delivery.receipt_handle):
@@ -240,8 +251,7 @@ class Flow:
 
     def _infer(self) -> None:
         self._engine.load()
-        if self._settings.ready_file is not None:
-            self._settings.ready_file.touch()
+        self._show_progress()
         _logger.info("worker_ready", extra={"engine": self._settings.engine, "micro_batch": self._most_chunks})
         self._may_receive.set()
         idle_since_s = time.monotonic()
@@ -325,6 +335,9 @@ class Flow:
 
     def _keep_leases(self) -> None:
         self._leases.keep_alive(heartbeat_s=self._settings.heartbeat_s, until=self._finished)
+
+    def _keep_protection(self, protection: TaskProtection) -> None:
+        protection.keep(lambda: bool(self._leases.held()), until=self._finished)
 
     def _watch_passes(self, receiving: threading.Thread, folder: str) -> None:
         limit_s = self._settings.pass_timeout_s

@@ -18,6 +18,7 @@ from asr_queue.wire.api import SubmitItem, SubmitRequest
 from gpu_worker.engine import EngineSettings, SpeechEngine
 from gpu_worker.engines.echo import EchoEngine
 from gpu_worker.pipeline.flow import Flow
+from gpu_worker.protection import TaskProtection
 from gpu_worker.settings import WorkerSettings
 
 
@@ -89,7 +90,10 @@ class RecordingEngine(EchoEngine):
 class Rig:
     """Upload, submit, run a worker, look at what came of it. Time stands still unless the clock is advanced."""
 
-    def __init__(self, engine: SpeechEngine | None = None, **settings) -> None:
+    def __init__(
+        self, engine: SpeechEngine | None = None, *, protection: TaskProtection | None = None, **settings
+    ) -> None:
+        self.protection = protection
         self.engine = RecordingEngine() if engine is None else engine
         self.clock = ManualClock()
         self.store = SwitchedStore()
@@ -131,6 +135,7 @@ class Rig:
             table=self.table,
             clock=self.clock,
             settings=self.settings,
+            protection=self.protection,
         )
 
     @contextmanager

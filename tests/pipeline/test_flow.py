@@ -1,4 +1,5 @@
 import logging
+import os
 import threading
 import time
 
@@ -291,12 +292,14 @@ def test_a_worker_whose_engine_cannot_be_loaded_ends():
     assert Rig(MissingEngine()).flow().run() == 1
 
 
-def test_the_ready_file_exists_while_work_is_taken(tmp_path):
+def test_the_ready_file_exists_while_work_is_taken_and_is_touched_again_and_again(tmp_path):
     ready = tmp_path / "ready"
     rig = Rig(ready_file=ready)
     assert not ready.exists()
     with rig.worker():
         until(ready.exists)
+        os.utime(ready, (0, 0))
+        until(lambda: ready.stat().st_mtime > 0)
     assert not ready.exists()
 
 
