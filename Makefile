@@ -45,6 +45,7 @@ infra-check: export SAM_CLI_TELEMETRY = 0
 infra-check: $(TOOLS)/.installed
 	$(TOOLS)/bin/sam validate --lint
 	$(TOOLS)/bin/cfn-lint template.yaml infra/worker.yaml infra/observability.yaml
+	$(TOOLS)/bin/hadolint infra/Dockerfile
 
 # Ratios measured on this machine; results that matter are kept under benchmarks/results/.
 bench: install

@@ -11,7 +11,8 @@ from asr_queue.settings import LeaseSettings, ResourceSettings
 class WorkerSettings(ResourceSettings, LeaseSettings):
     """Everything that a worker can be told."""
 
-    model_config = SettingsConfigDict(env_prefix="ASR_QUEUE_", frozen=True, extra="ignore")
+    # An image's build argument that was not given arrives as an empty variable.
+    model_config = SettingsConfigDict(env_prefix="ASR_QUEUE_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     engine: str = "whisper"
     """Name of the speech engine, as `gpu_worker.engines.catalog` has it."""

@@ -73,3 +73,10 @@ def test_the_templates_are_without_fault() -> None:
         check=False,
     )
     assert linted.returncode == 0, linted.stdout
+
+
+def test_the_image_is_described_without_fault() -> None:
+    linted = subprocess.run(
+        [tool("hadolint"), str(ROOT / "infra" / "Dockerfile")], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert linted.returncode == 0, linted.stdout
