@@ -60,6 +60,45 @@ class ObjectStore(Protocol):
     def list_keys(self, prefix: str) -> list[str]:
         """Return every key that begins with the prefix."""
 
+    def join_parts(self, key: str, parts_id: str, *, size_bytes: int) -> int | None:
+        """Make an object of the parts that have come, once they have `size_bytes` together.
+
+        Returns:
+            How many bytes have come; None where there is no such upload: it was joined before, or abandoned.
+        """
+
+    def abandon_parts(self, key: str, parts_id: str) -> None:
+        """Remove the parts of an upload that was never joined; one that is not there counts as removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresignedForm:
+    """An upload in one request: a multipart form with these fields, and then the field `file`, by POST."""
+
+    url: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresignedParts:
+    """An upload in parts: the bytes of each by PUT to its address, in any order."""
+
+    parts_id: str
+    urls: Sequence[str]
+
+
+class Presigner(Protocol):
+    """Addresses by which somebody without rights of their own may do one thing with one object, for some time."""
+
+    def form(self, key: str, *, size_bytes: int, content_type: str, life_s: int) -> PresignedForm:
+        """Let somebody put exactly so many bytes of this type; the store refuses any others."""
+
+    def parts(self, key: str, *, sizes_bytes: Sequence[int], content_type: str, life_s: int) -> PresignedParts:
+        """Let somebody put an object in parts of exactly these sizes, each at least 5 MiB but the last."""
+
+    def link(self, key: str, *, content_type: str, life_s: int) -> str:
+        """Let somebody get an object, as this type."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
@@ -143,6 +182,12 @@ class ItemTable(Protocol):
 
     def get_file(self, file_id: str) -> File | None:
         """Return a file, expired or not."""
+
+    def complete_file(self, file: File) -> bool:
+        """Note that an awaited file's bytes have come; it takes the size, type and expiry of `file`.
+
+        Returns False where it is not awaited, or not any more: completed before, or given up.
+        """
 
     def get_files(self, file_ids: Sequence[str]) -> dict[str, File]:
         """Return those of the files that exist, by id; any number."""

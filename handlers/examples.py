@@ -10,6 +10,19 @@ _BATCH_ID: Final = "3b0f2a53-6d5e-4a55-8f86-51f5d1f7b9ce"
 _ITEM_IDS: Final = ["c3d6a5e0-97a5-4d6b-b7b7-2f7a5d0f1c22", "51d0f8a2-3f0e-4a6d-8e57-0a5b6c7d8e33"]
 
 UPLOADED: Final = {"file_id": _FILE_ID, "size_bytes": 480_044, "expires_at": "2026-01-31T12:30:00.000Z"}
+PRESIGN: Final = {"file_name": "talk.flac", "size_bytes": 62_914_560, "content_type": "audio/flac"}
+PRESIGNED: Final = {
+    "file_id": _FILE_ID,
+    "method": "POST",
+    "url": "https://s3.eu-central-1.amazonaws.com/asr-queue-bucket",
+    "fields": {
+        "Content-Type": "audio/flac",
+        "key": f"uploads/acme/{_FILE_ID}.presigned",
+        "policy": "eyJleHBpcmF0aW9uIjogIjIwMjYtMDEtMzFUMTM6MDA6MDBaIn0=",
+        "x-amz-signature": "5f0c...",
+    },
+    "expires_in_s": 3600,
+}
 SUBMIT: Final = {
     "label": "My long recording",
     "items": [

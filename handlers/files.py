@@ -1,23 +1,25 @@
 """Upload a file; fetch a file."""
 
 from datetime import UTC
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, File, Request, Response, UploadFile
+from fastapi import APIRouter, Body, File, Request, Response, UploadFile
+from fastapi.responses import RedirectResponse
 
-from asr_queue.domain.files import FileKind
+from asr_queue.domain.files import File as KeptFile
 from asr_queue.errors import CallerError
 from asr_queue.usecases.accept_upload import accept_upload
+from asr_queue.usecases.complete_upload import complete_upload
 from asr_queue.usecases.fetch_file import fetch_file
-from asr_queue.wire.api import UploadAnswer
+from asr_queue.usecases.presign_upload import presign_upload
+from asr_queue.wire.api import PresignAnswer, PresignRequest, UploadAnswer
 from asr_queue.wire.transcript import Transcript
 from handlers.access import Reader, Uploader, Wired
-from handlers.examples import TRANSCRIPT, UPLOADED, problems
+from handlers.examples import PRESIGN, PRESIGNED, TRANSCRIPT, UPLOADED, problems
 from handlers.observability import count
 
 router = APIRouter(prefix="/api/v1/files", tags=["files"])
 _MAX_NAME_CHARS: Final = 255
-_PLAYABLE: Final = ("audio/", "video/")
 _UNKNOWN_TYPE: Final = "application/octet-stream"
 
 
@@ -44,10 +46,52 @@ def upload(
         clock=wired.clock,
         file_ttl_s=wired.settings.file_ttl_s,
     )
-    request.state.ids |= {"file_id": kept.file_id, "size_bytes": kept.size_bytes}
     count("UploadedBytes", kept.size_bytes)
-    expires_at = kept.expires_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return UploadAnswer(file_id=kept.file_id, size_bytes=kept.size_bytes, expires_at=expires_at)
+    return _answer(request, kept)
+
+
+@router.post(
+    "/presign",
+    summary="Upload a large recording straight to the store",
+    response_model=PresignAnswer,
+    response_model_exclude_none=True,
+    responses={200: {"content": {"application/json": {"example": PRESIGNED}}}, **problems(401, 413, 422)},
+)
+def presign(
+    request: Request, wired: Wired, tenant: Uploader, body: Annotated[PresignRequest, Body(examples=[PRESIGN])]
+) -> PresignAnswer:
+    """Return addresses that take exactly these bytes for an hour: a form for up to 100 MB, parts for more."""
+    answer = presign_upload(
+        tenant=tenant,
+        file_name=_checked_name(body.file_name),
+        size_bytes=body.size_bytes,
+        content_type=body.content_type,
+        presigner=wired.presigner,
+        table=wired.table,
+        clock=wired.clock,
+        max_upload_bytes=wired.settings.max_upload_bytes,
+    )
+    request.state.ids |= {"file_id": answer.file_id, "size_bytes": body.size_bytes}
+    return answer
+
+
+@router.post(
+    "/{file_id}/complete",
+    summary="Say that a presigned upload is done",
+    response_model=UploadAnswer,
+    responses={200: {"content": {"application/json": {"example": UPLOADED}}}, **problems(401, 404, 409, 410, 422)},
+)
+def complete(request: Request, wired: Wired, tenant: Uploader, file_id: str) -> UploadAnswer:
+    """Check what has come, and keep it for 30 minutes from now; may be called again."""
+    kept = complete_upload(
+        file_id,
+        tenant=tenant,
+        store=wired.store,
+        table=wired.table,
+        clock=wired.clock,
+        file_ttl_s=wired.settings.file_ttl_s,
+    )
+    return _answer(request, kept)
 
 
 @router.get(
@@ -55,15 +99,34 @@ def upload(
     summary="Fetch a transcript, or an upload",
     response_class=Response,
     response_model=Transcript,
-    responses={200: {"content": {"application/json": {"example": TRANSCRIPT}}}, **problems(401, 404, 410)},
+    responses={
+        200: {"content": {"application/json": {"example": TRANSCRIPT}}},
+        307: {"description": "The file is too large for an answer; `Location` has it, for a minute, without the key"},
+        **problems(401, 404, 409, 410),
+    },
 )
 def fetch(request: Request, wired: Wired, tenant: Reader, name: str) -> Response:
     """Return a file by the last part of an item's `url`, or an upload by its `file_id`."""
-    file, data = fetch_file(name, tenant=tenant, store=wired.store, table=wired.table, clock=wired.clock)
-    request.state.ids["file_id"] = file.file_id
-    is_safe = file.kind is FileKind.RESULT or file.content_type.startswith(_PLAYABLE)
-    headers: dict[str, Any] = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
-    return Response(data, headers=headers, media_type=file.content_type if is_safe else _UNKNOWN_TYPE)
+    fetched = fetch_file(
+        name,
+        tenant=tenant,
+        store=wired.store,
+        presigner=wired.presigner,
+        table=wired.table,
+        clock=wired.clock,
+        inline_max_bytes=wired.settings.inline_max_bytes,
+    )
+    request.state.ids["file_id"] = fetched.file.file_id
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
+    if fetched.link is not None:
+        return RedirectResponse(fetched.link, headers=headers)
+    return Response(fetched.data, headers=headers, media_type=fetched.content_type)
+
+
+def _answer(request: Request, kept: KeptFile) -> UploadAnswer:
+    request.state.ids |= {"file_id": kept.file_id, "size_bytes": kept.size_bytes}
+    expires_at = kept.expires_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return UploadAnswer(file_id=kept.file_id, size_bytes=kept.size_bytes, expires_at=expires_at)
 
 
 def _checked_name(name: str) -> str:

@@ -1,4 +1,7 @@
-"""What was put straight into the bucket, as S3 tells a queue: dropped recordings and manifests become batches."""
+"""What was put straight into the bucket, as S3 tells a queue.
+
+Dropped recordings and manifests become batches; presigned uploads are complete.
+"""
 
 import json
 from typing import Any, Final
@@ -9,8 +12,10 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from asr_queue.errors import RetryableError
+from asr_queue.domain.files import presigned_file_id
+from asr_queue.errors import CallerError, RetryableError
 from asr_queue.usecases.accept_drop import Accepted, accept_drop
+from asr_queue.usecases.complete_upload import complete_upload
 from handlers.observability import count, logger
 from handlers.wiring import services
 
@@ -33,7 +38,11 @@ def _take_in(record: SQSRecord) -> None:
         return
     for key in keys:
         try:
-            _tell(key, _accept(key))
+            file_id = presigned_file_id(key)
+            if file_id is None:
+                _tell(key, _accept(key))
+            else:
+                _complete(file_id)
         except RetryableError as error:
             logger.warning("service_failed", extra={"code": error.code, "reason": error.message, "key": key})
             raise
@@ -62,6 +71,23 @@ def _accept(key: str) -> Accepted:
         file_ttl_s=wired.settings.file_ttl_s,
         max_upload_bytes=wired.settings.max_upload_bytes,
     )
+
+
+def _complete(file_id: str) -> None:
+    wired = services()
+    try:
+        complete_upload(
+            file_id,
+            tenant=None,
+            store=wired.store,
+            table=wired.table,
+            clock=wired.clock,
+            file_ttl_s=wired.settings.file_ttl_s,
+        )
+    except CallerError as error:
+        logger.info("upload_refused", extra={"file_id": file_id, "code": error.code})
+    else:
+        logger.info("upload_completed", extra={"file_id": file_id})
 
 
 def _tell(key: str, accepted: Accepted) -> None:

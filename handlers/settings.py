@@ -15,4 +15,6 @@ class ApiSettings(ResourceSettings):
     assumed_item_s: float = Field(default=60.0, gt=0)
     """Seconds of audio that an item is taken to have, in measuring the backlog, until the first ones have told."""
     max_upload_bytes: int = Field(default=512 * 1024 * 1024, ge=1)
-    """Largest upload that is read; Lambda's own limit (about 4.5 MB) comes first there."""
+    """Largest upload; of those through the API, Lambda's own limit (about 4.5 MB) comes first there."""
+    inline_max_bytes: int | None = Field(default=None, ge=1)
+    """Most bytes of a file that are answered; larger ones are answered with a link to the bucket. None: no limit."""

@@ -5,7 +5,7 @@ from functools import cache
 
 from asr_queue.adapters.aws import connect
 from asr_queue.adapters.system_clock import SystemClock
-from asr_queue.ports import Clock, ItemTable, ObjectStore, WorkQueues
+from asr_queue.ports import Clock, ItemTable, ObjectStore, Presigner, WorkQueues
 from handlers.settings import ApiSettings
 
 
@@ -15,6 +15,7 @@ class Services:
 
     settings: ApiSettings
     store: ObjectStore
+    presigner: Presigner
     table: ItemTable
     queues: WorkQueues
     clock: Clock
@@ -25,4 +26,11 @@ def services() -> Services:
     """Return the services of this process."""
     settings = ApiSettings()
     aws = connect(settings)
-    return Services(settings=settings, store=aws.store, table=aws.table, queues=aws.queues, clock=SystemClock())
+    return Services(
+        settings=settings,
+        store=aws.store,
+        presigner=aws.presigner,
+        table=aws.table,
+        queues=aws.queues,
+        clock=SystemClock(),
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import boto3
@@ -9,6 +10,7 @@ from botocore.config import Config
 
 from asr_queue.adapters.dynamodb.table import DynamoItemTable
 from asr_queue.adapters.s3 import S3ObjectStore
+from asr_queue.adapters.s3_presigner import S3Presigner
 from asr_queue.adapters.sqs import SqsWorkQueue
 from asr_queue.adapters.system_clock import SystemClock
 from asr_queue.domain.items import Operation
@@ -25,6 +27,7 @@ _S3_CONFIG: Final = _CONFIG.merge(
     # v4 because the SDK's default for presigned URLs is older; paths because names under `localhost` do not resolve.
     Config(signature_version="s3v4", s3={"addressing_style": "path"})
 )
+_PRESIGN_CONFIG: Final = _S3_CONFIG.merge(Config(request_checksum_calculation="when_required"))
 _SQS_CONFIG: Final = _CONFIG.merge(Config(read_timeout=30))
 """SQS holds an empty receive for up to 20 s."""
 
@@ -34,6 +37,7 @@ class Aws:
     """The adapters of one process; safe to use from several threads."""
 
     store: S3ObjectStore
+    presigner: S3Presigner
     queues: WorkQueues
     table: DynamoItemTable
 
@@ -49,6 +53,9 @@ def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None
     session, endpoint_url = _session(environment)
     return Aws(
         store=S3ObjectStore(session.client("s3", config=_S3_CONFIG, endpoint_url=endpoint_url), settings.bucket),
+        presigner=S3Presigner(
+            partial(session.client, "s3", config=_PRESIGN_CONFIG, endpoint_url=endpoint_url), settings.bucket
+        ),
         queues={
             Operation.TRANSCRIBE: SqsWorkQueue(
                 session.client("sqs", config=_SQS_CONFIG, endpoint_url=endpoint_url), settings.transcribe_queue_url

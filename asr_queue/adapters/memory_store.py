@@ -3,7 +3,8 @@
 import hashlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from uuid import uuid4
 
 from asr_queue.adapters.system_clock import SystemClock
 from asr_queue.ports import Clock, StoredObject
@@ -15,6 +16,13 @@ class _Object:
     known: StoredObject
 
 
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    key: str
+    content_type: str
+    parts: dict[int, bytes] = field(default_factory=dict)
+
+
 class MemoryStore:
     """ObjectStore for tests; safe to use from several threads."""
 
@@ -22,6 +30,7 @@ class MemoryStore:
         """Make an empty store; objects are as old as the clock says."""
         self._clock = clock or SystemClock()
         self._objects: dict[str, _Object] = {}
+        self._uploads: dict[str, _Upload] = {}
         self._lock = threading.Lock()
 
     def put(self, key: str, data: bytes, *, content_type: str) -> None:
@@ -52,6 +61,37 @@ class MemoryStore:
         with self._lock:
             for key in keys:
                 self._objects.pop(key, None)
+
+    def begin_parts(self, key: str, *, content_type: str) -> str:
+        """Begin an upload in parts; return its id."""
+        parts_id = str(uuid4())
+        with self._lock:
+            self._uploads[parts_id] = _Upload(key, content_type)
+        return parts_id
+
+    def put_part(self, parts_id: str, number: int, data: bytes) -> None:
+        """Store a part; KeyError where there is no such upload."""
+        with self._lock:
+            self._uploads[parts_id].parts[number] = bytes(data)
+
+    def join_parts(self, key: str, parts_id: str, *, size_bytes: int) -> int | None:
+        """Make an object of its parts, once all have come."""
+        with self._lock:
+            upload = self._uploads.get(parts_id)
+            if upload is None or upload.key != key:
+                return None
+            data = b"".join(upload.parts[number] for number in sorted(upload.parts))
+            if len(data) == size_bytes:
+                del self._uploads[parts_id]
+        if len(data) == size_bytes:
+            self.put(key, data, content_type=upload.content_type)
+        return len(data)
+
+    def abandon_parts(self, key: str, parts_id: str) -> None:
+        """Remove the parts of an upload."""
+        del key
+        with self._lock:
+            self._uploads.pop(parts_id, None)
 
     def list_keys(self, prefix: str) -> list[str]:
         """Return every key with the prefix, sorted."""

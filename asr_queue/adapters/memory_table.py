@@ -61,6 +61,22 @@ class MemoryTable:
                 self._files[file.file_id] = replace(file, pinned_by=known.pinned_by)
                 self._settled.discard(file.file_id)
 
+    def complete_file(self, file: File) -> bool:
+        """Note that an awaited file's bytes have come."""
+        with self._lock:
+            known = self._files.get(file.file_id)
+            if known is None or not known.is_awaited or file.file_id in self._settled:
+                return False
+            self._files[file.file_id] = replace(
+                known,
+                size_bytes=file.size_bytes,
+                content_type=file.content_type,
+                expires_at=file.expires_at,
+                is_awaited=False,
+                parts_id=None,
+            )
+            return True
+
     def get_file(self, file_id: str) -> File | None:
         """Return a file."""
         with self._lock:
@@ -228,6 +244,8 @@ class MemoryTable:
             raise CallerError("file_not_found", f"There is no file {upload_id}.", http_status=404)
         if file.is_expired(self._clock.now()):
             raise CallerError("file_expired", f"File {upload_id} has expired.", http_status=410)
+        if file.is_awaited:
+            raise CallerError("file_not_uploaded", f"The bytes of file {upload_id} have not come.", http_status=409)
 
     def _repin(
         self, upload_id: str, *, add: frozenset[str] = frozenset(), remove: frozenset[str] = frozenset()

@@ -76,6 +76,32 @@ class S3ObjectStore:
                 first = answer["Errors"][0]
                 raise RetryableError("s3_unavailable", f"{len(answer['Errors'])} objects not deleted: {first['Code']}")
 
+    def join_parts(self, key: str, parts_id: str, *, size_bytes: int) -> int | None:
+        """Make an object of its parts, once all have come."""
+        upload = {"Bucket": self._bucket, "Key": key, "UploadId": parts_id}
+        pages = self._client.get_paginator("list_parts").paginate(**upload)
+        with translated("s3"):
+            try:
+                parts = [part for page in pages for part in page.get("Parts", [])]
+                have_bytes = sum(int(part["Size"]) for part in parts)
+                if have_bytes == size_bytes:
+                    tags = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
+                    self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": tags})
+            except ClientError as error:
+                if error_code(error) == "NoSuchUpload":
+                    return None
+                raise
+        return have_bytes
+
+    def abandon_parts(self, key: str, parts_id: str) -> None:
+        """Remove the parts of an upload."""
+        with translated("s3"):
+            try:
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=parts_id)
+            except ClientError as error:
+                if error_code(error) != "NoSuchUpload":
+                    raise
+
     def list_keys(self, prefix: str) -> list[str]:
         """Return every key with the prefix, sorted."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)

@@ -1,23 +1,31 @@
 """Sends calls over HTTP and repeats what is worth repeating."""
 
-import ipaddress
+import io
+import mimetypes
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import IO, Final, TypeVar
 
 import httpx
 import stamina
 
+from asr_queue.client.direct import StoreConnection, is_loopback
 from asr_queue.client.errors import ApiError, SourceError, TransportError
 from asr_queue.client.pacing import RetryPolicy
-from asr_queue.client.protocol import Call, as_error, status_call, upload_call
+from asr_queue.client.protocol import Call, as_error, complete_call, presign_call, status_call, upload_call
 from asr_queue.client.sources import Uploadable, name_of, open_source
-from asr_queue.wire.api import UploadAnswer
+from asr_queue.wire.api import PresignAnswer, UploadAnswer
 
 T = TypeVar("T")
 
 _MAX_CONNECTIONS: Final = 32
 """Enough for what `transcribe` does at once; httpx looks at each of them several times a request."""
 _CONNECT_TIMEOUT_S: Final = 10.0
+_THROUGH_API_MAX_BYTES: Final = 4_000_000
+"""A Lambda function takes 6 MB, of which base64 leaves 4.5."""
+_NO_PRESIGN: Final = frozenset({404, 405, 501})
+"""Answers of a server that knows of no presigned uploads."""
 _ONCE: Final = RetryPolicy(retry_for_s=0)
 _NOT_THE_SERVICE: Final = frozenset({"http_404", "not_found"})
 _NO_BATCH: Final = "00000000-0000-0000-0000-000000000000"
@@ -43,8 +51,9 @@ class Caller:
             timeout=httpx.Timeout(request_timeout_s, connect=min(_CONNECT_TIMEOUT_S, request_timeout_s), pool=None),
             limits=httpx.Limits(max_connections=_MAX_CONNECTIONS),
             # A proxy from the environment cannot reach this machine's loopback.
-            trust_env=not _is_loopback(self._url.host),
+            trust_env=not is_loopback(self._url.host),
         )
+        self._store = StoreConnection(timeout=self._http.timeout)
 
     async def call(
         self, call: Call[T], *, upload: tuple[str, IO[bytes]] | None = None, retry: RetryPolicy | None = None
@@ -61,7 +70,9 @@ class Caller:
             BadAnswerError: the answer is none of asr-queue's.
             SourceError: the upload could not be read, or changed while it was sent.
         """
-        policy = retry or self._retry
+        return await self._repeated(partial(self._once, call, upload), retry or self._retry)
+
+    async def _repeated(self, once: Callable[[], Awaitable[T]], policy: RetryPolicy) -> T:
         failures_at_s: list[float] = []
 
         def wait_s(error: Exception) -> bool | float:
@@ -71,17 +82,46 @@ class Caller:
 
         async for attempt in stamina.retry_context(on=wait_s, attempts=None, timeout=None):
             with attempt:
-                return await self._once(call, upload)
+                return await once()
         raise AssertionError("a retry loop ends with a return or an error")
 
     async def upload(self, source: Uploadable, *, file_name: str | None = None) -> UploadAnswer:
         """Make the first call of the contract, streaming the source from where it is.
 
+        What is too large for a Lambda function goes straight to the store, if the server can arrange that.
+
         Raises:
             SourceError: it cannot be read.
         """
+        name = file_name or name_of(source)
         with open_source(source) as file:
-            return await self.call(upload_call(), upload=(file_name or name_of(source), file))
+            size_bytes = file.seek(0, io.SEEK_END)
+            file.seek(0)
+            if size_bytes > _THROUGH_API_MAX_BYTES and (presigned := await self._presigned(name, size_bytes)):
+                return await self._upload_to_store(presigned, name, file)
+            return await self.call(upload_call(), upload=(name, file))
+
+    async def _presigned(self, name: str, size_bytes: int) -> PresignAnswer | None:
+        """Ask where the bytes go; None where they can only go through the API."""
+        content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        try:
+            answer = await self.call(presign_call(name, size_bytes, content_type))
+        except ApiError as error:
+            if error.status in _NO_PRESIGN:
+                return None
+            raise
+        addresses = [answer.url, *(part.url for part in answer.parts or ())]
+        leads_here = any(is_loopback(httpx.URL(address).host) for address in addresses if address)
+        # The store of a system on another machine's loopback: here that is somebody else, or nobody.
+        return None if leads_here and not is_loopback(self._url.host) else answer
+
+    async def _upload_to_store(self, presigned: PresignAnswer, name: str, file: IO[bytes]) -> UploadAnswer:
+        if presigned.url is not None:
+            post = partial(self._store.post_form, presigned.url, presigned.fields or {}, name, file)
+            await self._repeated(post, self._retry)
+        for part in presigned.parts or ():
+            await self._repeated(partial(self._store.put_part, part, name, file), self._retry)
+        return await self.call(complete_call(presigned.file_id))
 
     async def check_access(self) -> None:
         """Return when the server answers and accepts the key; one try.
@@ -101,6 +141,7 @@ class Caller:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._http.aclose()
+        await self._store.aclose()
 
     async def _once(self, call: Call[T], upload: tuple[str, IO[bytes]] | None) -> T:
         try:
@@ -120,6 +161,8 @@ class Caller:
         except OSError as error:
             # The network's errors are httpx's own: this is the file.
             raise SourceError(f"cannot read on: {error.strerror or error}") from error
+        if call.may_redirect and response.status_code == httpx.codes.TEMPORARY_REDIRECT:
+            return call.read(await self._store.get(response.headers["location"]))
         if not response.is_success:
             raise as_error(response.status_code, response.headers, response.content)
         return call.read(response.content)
@@ -140,10 +183,3 @@ def _checked_key(api_key: str) -> str:
     if not key or not key.isascii() or not key.isprintable():
         raise ValueError("the API key is empty or has characters that no key has")
     return key
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -13,6 +13,8 @@ from asr_queue.client.errors import ApiError, BadAnswerError
 from asr_queue.wire.api import (
     MAX_CUSTOM_ID_CHARS,
     ItemAnswer,
+    PresignAnswer,
+    PresignRequest,
     Problem,
     StatusAnswer,
     SubmitAnswer,
@@ -40,6 +42,8 @@ class Call(Generic[T]):
     """Makes the value from the body of a good answer; raises BadAnswerError."""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    may_redirect: bool = False
+    """Whether the answer may be elsewhere, at an address that needs no key."""
 
 
 def transcribe_item(
@@ -65,6 +69,23 @@ def transcribe_item(
 def upload_call() -> Call[UploadAnswer]:
     """Step 1, but for its body, the multipart field `file`."""
     return Call(method="POST", path="/api/v1/files/upload", read=_reader(UploadAnswer))
+
+
+def presign_call(file_name: str, size_bytes: int, content_type: str) -> Call[PresignAnswer]:
+    """Step 1 for a large file: ask where its bytes go."""
+    request = PresignRequest(file_name=file_name, size_bytes=size_bytes, content_type=content_type)
+    return Call(
+        method="POST",
+        path="/api/v1/files/presign",
+        read=_reader(PresignAnswer),
+        headers={"Content-Type": "application/json"},
+        body=request.model_dump_json().encode(),
+    )
+
+
+def complete_call(file_id: str) -> Call[UploadAnswer]:
+    """The end of step 1 for a large file: say that its bytes are there."""
+    return Call(method="POST", path=f"/api/v1/files/{quote(file_id, safe='')}/complete", read=_reader(UploadAnswer))
 
 
 def submit_call(items: Sequence[SubmitItem], *, label: str, idempotency_key: str) -> Call[SubmitAnswer]:
@@ -109,7 +130,8 @@ def fetch_call(item: ItemAnswer | str) -> Call[Transcript]:
     if not name:
         state = f"item {item.item_id} is {item.status}" if isinstance(item, ItemAnswer) else f"{item!r} names no file"
         raise ValueError(f"there is no transcript to fetch: {state}")
-    return Call(method="GET", path=f"/api/v1/files/{quote(name, safe='')}", read=_reader(Transcript))
+    path = f"/api/v1/files/{quote(name, safe='')}"
+    return Call(method="GET", path=path, read=_reader(Transcript), may_redirect=True)
 
 
 def as_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:

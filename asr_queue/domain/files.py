@@ -7,6 +7,8 @@ from typing import Final
 
 DROP_PREFIX: Final = "drop/"
 """Of the keys that clients choose by themselves."""
+UPLOADS_PREFIX: Final = "uploads/"
+PRESIGNED_SUFFIX: Final = ".presigned"
 FILE_ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 """Regular expression of a file id."""
 
@@ -35,6 +37,10 @@ class File:
     """End of life, pins aside."""
     file_name: str = ""
     """What the client called it: data, never part of a path or a key."""
+    is_awaited: bool = False
+    """Whether its bytes are still to come, by a presigned upload; it cannot be used before."""
+    parts_id: str | None = None
+    """What the store calls an upload in parts that brings them."""
     pinned_by: frozenset[str] = frozenset()
     """Ids of the unfinished items that need it."""
 
@@ -50,4 +56,15 @@ class File:
 
 def upload_key(tenant: str, file_id: str) -> str:
     """Object key of an upload."""
-    return f"uploads/{tenant}/{file_id}"
+    return f"{UPLOADS_PREFIX}{tenant}/{file_id}"
+
+
+def presigned_key(tenant: str, file_id: str) -> str:
+    """Object key of an upload that goes straight to the store; it tells of those, by the suffix (`template.yaml`)."""
+    return upload_key(tenant, file_id) + PRESIGNED_SUFFIX
+
+
+def presigned_file_id(key: str) -> str | None:
+    """Return the id of the file at such a key; None for any other key."""
+    is_one = key.startswith(UPLOADS_PREFIX) and key.endswith(PRESIGNED_SUFFIX)
+    return key.rpartition("/")[2].removesuffix(PRESIGNED_SUFFIX) if is_one else None

@@ -1,41 +1,80 @@
 """Hand a file out."""
 
 import re
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
-from asr_queue.domain.files import FILE_ID, File
+from asr_queue.domain.files import FILE_ID, File, FileKind
 from asr_queue.errors import CallerError, RetryableError
-from asr_queue.ports import Clock, ItemTable, ObjectStore
+from asr_queue.ports import Clock, ItemTable, ObjectStore, Presigner
 
 _NAME: Final = re.compile(rf"(?:queue_[a-z_]+_)?({FILE_ID})(?:\.[a-z0-9]+)?")
+_LINK_LIFE_S: Final = 60
+_PLAYABLE: Final = ("audio/", "video/")
+_UNKNOWN_TYPE: Final = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A file, and its bytes or a link to them."""
+
+    file: File
+    content_type: str
+    """As which it is handed out: nothing that a browser would run."""
+    data: bytes | None = None
+    link: str | None = None
+    """Set exactly where there are no bytes: whoever has it may read the file, for a minute."""
 
 
 def fetch_file(
-    name: str, *, tenant: str | None, store: ObjectStore, table: ItemTable, clock: Clock
-) -> tuple[File, bytes]:
-    """Return a file and its bytes.
+    name: str,
+    *,
+    tenant: str | None,
+    store: ObjectStore,
+    presigner: Presigner,
+    table: ItemTable,
+    clock: Clock,
+    inline_max_bytes: int | None,
+) -> Fetched:
+    """Return a file with its bytes, or a link to them where they are more than `inline_max_bytes`.
 
     Args:
         name: the last part of an item's `url`, or a file id.
         tenant: whose files may be seen; None where the id alone is the right to see it.
+        inline_max_bytes: the most that an answer can carry; None for any number.
 
     Raises:
         CallerError: `file_not_found`, for another tenant's too; `file_expired` from the first instant on, whether
-            or not the bytes are gone.
+            or not the bytes are gone; `file_not_uploaded` while they are awaited.
         RetryableError: the row is there and its bytes are not, as in the instant of an upload.
     """
     matched = _NAME.fullmatch(name)
     file = table.get_file(matched[1]) if matched else None
     if file is None or (file.tenant != tenant if tenant is not None else not file.has_secret_id):
         raise CallerError("file_not_found", f"There is no file {name!r}.", http_status=404)
-    data = None if file.is_expired(clock.now()) else store.get(file.object_key)
+    now = clock.now()
+    _refuse_expired(file, name, now)
+    if file.is_awaited:
+        raise CallerError("file_not_uploaded", f"The bytes of file {name!r} have not come.", http_status=409)
+    is_safe = file.kind is FileKind.RESULT or file.content_type.startswith(_PLAYABLE)
+    content_type = file.content_type if is_safe else _UNKNOWN_TYPE
+    if inline_max_bytes is not None and file.size_bytes > inline_max_bytes:
+        life_s = _LINK_LIFE_S if file.pinned_by else min(_LINK_LIFE_S, int((file.expires_at - now).total_seconds()))
+        link = presigner.link(file.object_key, content_type=content_type, life_s=max(1, life_s))
+        return Fetched(file=file, content_type=content_type, link=link)
+    data = store.get(file.object_key)
     # Again: it may have expired, and been removed, while its bytes were read.
-    if file.is_expired(clock.now()):
+    _refuse_expired(file, name, clock.now())
+    if data is None:
+        raise RetryableError("file_not_stored", f"The bytes of file {name!r} cannot be read right now.")
+    return Fetched(file=file, content_type=content_type, data=data)
+
+
+def _refuse_expired(file: File, name: str, now: datetime) -> None:
+    if file.is_expired(now):
         raise CallerError(
             "file_expired",
             f"File {name!r} expired at {file.expires_at.isoformat()}; uploads and transcripts live for a limited time.",
             http_status=410,
         )
-    if data is None:
-        raise RetryableError("file_not_stored", f"The bytes of file {name!r} cannot be read right now.")
-    return file, data

@@ -153,6 +153,13 @@ def _rows(
                 f"upload it again.",
                 http_status=410,
             )
+        if upload.is_awaited:
+            raise CallerError(
+                "file_not_uploaded",
+                f"items[{place}].ref_audio: the bytes of file {draft.ref_audio} have not come; complete its upload "
+                f"first.",
+                http_status=409,
+            )
         items.append(
             Item(
                 batch_id=batch.batch_id,

@@ -67,6 +67,9 @@ def _expire_files(swept: Swept, store: ObjectStore, table: ItemTable, clock: Clo
     # The list may be old: an item may have pinned a file since.
     current = table.get_files([file.file_id for file in due])
     expired = [file for file in current.values() if file.is_expired(clock.now())]
+    for file in expired:
+        if file.parts_id is not None:
+            store.abandon_parts(file.object_key, file.parts_id)
     store.delete([file.object_key for file in expired])
     with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
         swept.files_expired += sum(pool.map(table.settle_file, current.values()))

@@ -25,6 +25,43 @@ class UploadAnswer(_Wire):
     """ISO 8601, UTC."""
 
 
+class PresignRequest(_Wire):
+    """Body of a presign: what is going to be uploaded."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    file_name: str = ""
+    size_bytes: Annotated[int, Field(ge=0)]
+    content_type: Annotated[str, Field(pattern=r"^[\w.+-]+/[\w.+-]+$", max_length=255)] = "application/octet-stream"
+
+
+class PresignedPart(_Wire):
+    """A part of an upload: `size_bytes` bytes from `offset_bytes`, by PUT to `url`."""
+
+    number: int
+    """From 1."""
+    url: str
+    offset_bytes: int
+    size_bytes: int
+
+
+class PresignAnswer(_Wire):
+    """Answer to a presign: how to send the bytes, and until when that may begin.
+
+    `POST`: one multipart form to `url`, `fields` first and the field `file` last. `PUT`: each of `parts`. Then
+    `complete`.
+    """
+
+    file_id: str
+    method: Literal["POST", "PUT"]
+    url: str | None = None
+    """Set exactly for `POST`, as `fields`."""
+    fields: dict[str, str] | None = None
+    parts: list[PresignedPart] | None = None
+    """Set exactly for `PUT`."""
+    expires_in_s: int
+
+
 class SubmitItem(_Wire):
     """One item of a submit; `operation` and `language` are checked by the use case, item by item."""
 

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from asr_queue.adapters.memory_clock import ManualClock
+from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
@@ -64,7 +65,14 @@ def system(key_scope: str) -> Iterator[System]:
         key_scope=key_scope,
         max_upload_bytes=MAX_UPLOAD_BYTES,
     )
-    wired = Services(settings=settings, store=store, table=table, queues={Operation.TRANSCRIBE: queue}, clock=clock)
+    wired = Services(
+        settings=settings,
+        store=store,
+        presigner=MemoryPresigner(store, clock),
+        table=table,
+        queues={Operation.TRANSCRIBE: queue},
+        clock=clock,
+    )
     keys = [create_key(tenant=tenant, name="test", table=table, clock=clock)[0] for tenant in ("acme", "other")]
     app.dependency_overrides[services] = lambda: wired
     clients = [TestClient(app, headers=headers) for headers in ({"X-API-Key": keys[0]}, {"X-API-Key": keys[1]}, {})]

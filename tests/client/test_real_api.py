@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 
 from asr_queue.adapters.memory_clock import ManualClock
+from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
@@ -63,6 +64,7 @@ def running() -> Iterator[Running]:
     wired = Services(
         settings=ApiSettings(bucket="b", table="t", transcribe_queue_url="http://127.0.0.1/q"),
         store=store,
+        presigner=MemoryPresigner(store, clock),
         table=table,
         queues={Operation.TRANSCRIBE: queue},
         clock=clock,

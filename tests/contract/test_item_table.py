@@ -151,6 +151,33 @@ class TestFiles:
         table.renew_file(file)
         assert table.get_file(file.file_id) == file
 
+    def test_an_awaited_file_is_of_no_use_until_it_is_completed(self, table: ItemTable, clock: ManualClock) -> None:
+        awaited = replace(an_upload(table, clock, ttl_s=10), is_awaited=True, parts_id="parts")
+        table.put_file(awaited)
+        assert table.get_file(awaited.file_id) == awaited
+        batch, items = a_batch(clock, [awaited])
+        with pytest.raises(CallerError) as refusal:
+            table.create_batch(batch, items)
+        assert (refusal.value.code, refusal.value.http_status) == ("file_not_uploaded", 409)
+        came = replace(awaited, is_awaited=False, parts_id=None, expires_at=clock.now() + timedelta(seconds=30))
+        assert table.complete_file(came)
+        assert not table.complete_file(replace(came, size_bytes=1))
+        assert table.get_file(awaited.file_id) == came
+        clock.advance(29.999)
+        assert came not in table.due_files(now=clock.now(), limit=5000)
+        table.create_batch(batch, items)
+        table.finish_items([done(clock, started(table, clock, items[0]))])
+        clock.advance(0.001)
+        assert came in table.due_files(now=clock.now(), limit=5000)
+
+    def test_an_awaited_file_that_was_given_up_is_not_completed(self, table: ItemTable, clock: ManualClock) -> None:
+        awaited = replace(an_upload(table, clock, ttl_s=10), is_awaited=True)
+        table.put_file(awaited)
+        clock.advance(10)
+        assert table.settle_file(awaited)
+        assert not table.complete_file(replace(awaited, is_awaited=False))
+        assert not table.complete_file(replace(awaited, file_id=str(uuid4())))
+
     def test_a_limit_bounds_what_is_due(self, table: ItemTable, clock: ManualClock) -> None:
         for _ in range(40):
             an_upload(table, clock, ttl_s=1)

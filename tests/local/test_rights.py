@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -49,6 +50,11 @@ class Functions:
         return json.loads(payload) if payload else None
 
     def request(self, method: str, path: str, body: bytes = b"", content_type: str = "application/json") -> Any:
+        answer = self.answer(method, path, body, content_type)
+        assert answer["statusCode"] == 200, answer
+        return json.loads(answer["body"])
+
+    def answer(self, method: str, path: str, body: bytes = b"", content_type: str = "application/json") -> Any:
         event = {
             "version": "2.0",
             "routeKey": "$default",
@@ -62,9 +68,7 @@ class Functions:
             "body": base64.b64encode(body).decode(),
             "isBase64Encoded": True,
         }
-        answer = self.invoke("ApiFunction", event)
-        assert answer["statusCode"] == 200, answer
-        return json.loads(answer["body"])
+        return self.invoke("ApiFunction", event)
 
 
 def allow_batches(functions: Functions, part: str, queue_url: str) -> None:
@@ -144,6 +148,24 @@ def test_the_api_and_the_dead_letter_function_have_what_they_need(functions: Fun
     record = {"messageId": "1", "receiptHandle": "1", "body": json.dumps(dead), "eventSource": "aws:sqs"}
     assert functions.invoke("DeadLetterFunction", {"Records": [record]}) == {"batchItemFailures": []}
     assert functions.request("GET", batch)["items"][0]["status"] == "error"
+
+
+def test_the_api_may_sign_what_it_promises(functions: Functions) -> None:
+    def presign(size_bytes: int) -> Any:
+        body = {"size_bytes": size_bytes, "content_type": "audio/wav"}
+        return functions.request("POST", "/api/v1/files/presign", json.dumps(body).encode())
+
+    form = presign(5)
+    assert httpx.post(form["url"], data=form["fields"], files={"file": b"audio"}, trust_env=False).status_code == 204
+    assert functions.request("POST", f"/api/v1/files/{form['file_id']}/complete")["size_bytes"] == 5
+    large = presign(100_000_001)
+    [first, *_, last] = large["parts"]
+    answer = httpx.put(last["url"], content=bytes(last["size_bytes"]), trust_env=False)
+    assert answer.status_code == 200, answer.text
+    assert first["size_bytes"] * (len(large["parts"]) - 1) + last["size_bytes"] == 100_000_001
+    refused = functions.answer("POST", f"/api/v1/files/{large['file_id']}/complete")
+    assert refused["statusCode"] == 409, refused
+    assert f"{last['size_bytes']} of 100000001 bytes" in refused["body"]
 
 
 def test_the_function_for_the_buckets_events_has_what_it_needs(functions: Functions) -> None:

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 
 from asr_queue.adapters.faulty import Fault, Faulty
 from asr_queue.adapters.memory_clock import ManualClock
+from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
@@ -258,15 +259,22 @@ class Protocol(RuleBasedStateMachine):
             if item.status is not ItemStatus.DONE:
                 continue
             try:
-                _, data = fetch_file(
-                    item.result_name, tenant=TENANT, store=self.real_store, table=self.real_table, clock=self.clock
+                fetched = fetch_file(
+                    item.result_name,
+                    tenant=TENANT,
+                    store=self.real_store,
+                    presigner=MemoryPresigner(self.real_store, self.clock),
+                    table=self.real_table,
+                    clock=self.clock,
+                    inline_max_bytes=None,
                 )
             except CallerError as error:
                 assert error.code == "file_expired"
                 assert item.finished_at is not None
                 assert (self.clock.now() - item.finished_at).total_seconds() >= FILE_TTL_S
             else:
-                assert f"attempt {item.attempt}".encode() in data
+                assert fetched.data is not None
+                assert f"attempt {item.attempt}".encode() in fetched.data
 
     def items(self) -> list[Item]:
         # Those whose answer was lost, too: the system accepted them, whatever the client knows.

@@ -118,6 +118,8 @@ def _refusal(action: Action, row: Row | None, now: datetime) -> AsrQueueError:
         return RetryableError("creation_abandoned", "Creating the batch took too long, and it was undone.")
     if row is not None and to_ms(now) >= row["expires_at"]:
         return CallerError("file_expired", f"File {upload_id} has expired; upload it again.", http_status=410)
+    if row is not None and "awaited" in row:
+        return CallerError("file_not_uploaded", f"The bytes of file {upload_id} have not come yet.", http_status=409)
     return CallerError("file_not_found", f"There is no file {upload_id!r}; upload it first.", http_status=404)
 
 

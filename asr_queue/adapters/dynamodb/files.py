@@ -35,6 +35,26 @@ class Files:
         except ConditionFailedError:
             return  # old news
 
+    def complete_file(self, file: File) -> bool:
+        """Note that an awaited file's bytes have come."""
+        try:
+            self._table.write(
+                Update(
+                    key=file_key(file.file_id),
+                    change="SET #size_bytes = :size_bytes, #content_type = :content_type, #expires_at = :expires_at,"
+                    " #due_at = :expires_at REMOVE #awaited, #parts_id",
+                    condition="attribute_exists(#awaited) AND attribute_not_exists(#purge_at)",
+                    values={
+                        "size_bytes": file.size_bytes,
+                        "content_type": file.content_type,
+                        "expires_at": to_ms(file.expires_at),
+                    },
+                )
+            )
+        except ConditionFailedError:
+            return False
+        return True
+
     def get_file(self, file_id: str) -> File | None:
         """Return a file."""
         row = self._table.get(file_key(file_id))
@@ -80,7 +100,8 @@ def pin(upload_id: str, item_ids: frozenset[str], *, tenant: str, clock: Clock) 
     return Update(
         key=file_key(upload_id),
         change="ADD #pinned_by :items REMOVE #due_shard, #due_at",
-        condition="#tenant = :tenant AND (#expires_at > :now OR attribute_exists(#pinned_by))",
+        condition="#tenant = :tenant AND attribute_not_exists(#awaited)"
+        " AND (#expires_at > :now OR attribute_exists(#pinned_by))",
         values={"items": set(item_ids), "tenant": tenant, "now": to_ms(clock.now())},
     )
 

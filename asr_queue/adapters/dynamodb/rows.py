@@ -87,7 +87,7 @@ def to_s(instant: datetime, plus_s: int = 0) -> int:
 
 def from_file(file: File) -> Row:
     """Return the row of a new file, which becomes due when it expires."""
-    return file_key(file.file_id) | {
+    row = file_key(file.file_id) | {
         "file_id": file.file_id,
         "tenant": file.tenant,
         "kind": file.kind.value,
@@ -100,6 +100,11 @@ def from_file(file: File) -> Row:
         "due_shard": due_shard("FILE", file.file_id),
         "due_at": to_ms(file.expires_at),
     }
+    if file.is_awaited:
+        row["awaited"] = True
+    if file.parts_id is not None:
+        row["parts_id"] = file.parts_id
+    return row
 
 
 def to_file(row: Mapping[str, Any]) -> File:
@@ -114,6 +119,8 @@ def to_file(row: Mapping[str, Any]) -> File:
         created_at=_from_ms(row["created_at"]),
         expires_at=_from_ms(row["expires_at"]),
         file_name=row["file_name"],
+        is_awaited=row.get("awaited", False),
+        parts_id=row.get("parts_id"),
         pinned_by=frozenset(row.get("pinned_by", ())),
     )
 
