@@ -14,7 +14,8 @@ from handlers.observability import count, logger
 from handlers.wiring import services
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-_SHOWN_CHARS: Final = 500
+_SHOWN_CHARS: Final = 1500
+"""Enough to see the key in one of S3's own messages."""
 
 
 @logger.inject_lambda_context
