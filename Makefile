@@ -51,6 +51,7 @@ infra-check: $(TOOLS)/.installed
 bench: install
 	$(BIN)/python benchmarks/cpu_engine.py
 	$(BIN)/python benchmarks/queue_overhead.py
+	$(BIN)/python -m benchmarks.autoscaling
 
 clean:
 	rm -rf $(VENV) $(TOOLS) .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
