@@ -178,6 +178,24 @@ def test_four_megabytes_fit_through_a_function(client: httpx.Client) -> None:
     assert upload(client, bytes(4_400_000))
 
 
+def test_a_file_above_the_functions_limit_goes_past_it_both_ways(client: httpx.Client, way: str) -> None:
+    data = bytes(range(256)) * 24_000
+    body = {"file_name": "long.wav", "size_bytes": len(data), "content_type": "audio/wav"}
+    told = client.post("/api/v1/files/presign", json=body).json()
+    refused(client.post(SUBMIT, json=one_item(ref_audio=told["file_id"])), 409, "file_not_uploaded")
+    sent = httpx.post(told["url"], data=told["fields"], files={"file": data}, timeout=30, trust_env=False)
+    assert sent.status_code == 204, sent.text
+    completed = client.post(f"/api/v1/files/{told['file_id']}/complete")
+    assert completed.json()["size_bytes"] == len(data)
+    assert status(client, submit(client, [told["file_id"]]))["status"] == "queued"
+    fetched = client.get(f"/api/v1/files/{told['file_id']}")
+    if way == "uvicorn":  # has no such limit
+        assert fetched.content == data
+        return
+    assert fetched.status_code == 307
+    assert httpx.get(fetched.headers["location"], timeout=30, trust_env=False).content == data
+
+
 @pytest.mark.parametrize("key", [None, "asrq_wrong"])
 @pytest.mark.parametrize(
     ("method", "path"),

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from asr_queue.adapters.system_clock import SystemClock
+from asr_queue.domain.files import presigned_key
 from asr_queue.domain.items import ItemStatus, Operation
 from asr_queue.usecases.accept_upload import accept_upload
+from asr_queue.usecases.presign_upload import presign_upload
 from asr_queue.usecases.submit_batch import submit_batch
 from asr_queue.wire.api import SubmitRequest
 from asr_queue.wire.messages import ItemMessage
@@ -22,6 +24,7 @@ from tests.lambda_runtime.runtime_api import FunctionError
 from tests.lambda_runtime.waiting import eventually
 
 EVENTS = Path(__file__).parents[2] / "events"
+SAMPLE_FILE_ID = "8f14e45f-ceea-467f-9b1d-3c0a6a9a1c11"
 Functions = Callable[[str], Function]
 
 
@@ -132,9 +135,24 @@ def s3_submit(stack: Deployed, functions: Functions) -> None:
     store.put("drop/acme/interviews/one.wav", b"RIFF", content_type="audio/wav")
     store.put(recording, b"fLaC", content_type="audio/flac")
     store.put(manifest, json.dumps(listed).encode(), content_type="application/json")
+    told = presign_upload(
+        tenant="acme",
+        file_name="long.wav",
+        size_bytes=4,
+        content_type="audio/wav",
+        presigner=stack.aws.presigner,
+        table=stack.aws.table,
+        clock=SystemClock(),
+        max_upload_bytes=100,
+    )
+    store.put(presigned_key("acme", told.file_id), b"RIFF", content_type="audio/wav")
+    event = json.loads(json.dumps(sample("s3_submit")).replace(SAMPLE_FILE_ID, told.file_id))
     messages(stack)
     for _ in range(2):  # S3 tells of a put at least once
-        assert functions("S3SubmitFunction").invoke(sample("s3_submit")) == {"batchItemFailures": []}
+        assert functions("S3SubmitFunction").invoke(event) == {"batchItemFailures": []}
+    sent = stack.aws.table.get_file(told.file_id)
+    assert sent is not None
+    assert not sent.is_awaited
     items = []
     for key in (recording, manifest):
         receipt = store.get(f"{key}.receipt.json")
