@@ -288,5 +288,8 @@ class ItemTable(Protocol):
             A claim; or the stored answer of an earlier execution; or None while another execution holds the key.
         """
 
+    def get_answer(self, *, tenant: str, key: str, now: datetime) -> StoredAnswer | None:
+        """Return the stored answer of a finished execution, or None; claims nothing."""
+
     def release_idempotency(self, claim: IdempotencyClaim) -> None:
         """Give an unfulfilled claim back, so that the next try may execute."""

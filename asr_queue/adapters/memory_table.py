@@ -229,6 +229,15 @@ class MemoryTable:
             self._executions[tenant, key] = _Execution(request_hash, token, now)
             return IdempotencyClaim(tenant=tenant, key=key, request_hash=request_hash, token=token)
 
+    def get_answer(self, *, tenant: str, key: str, now: datetime) -> StoredAnswer | None:
+        """Return the stored answer of a finished execution."""
+        with self._lock:
+            execution = self._executions.get((tenant, key))
+        is_kept = execution and (now - execution.claimed_at).total_seconds() < IDEMPOTENCY_RETENTION_S
+        if execution is None or execution.answer is None or not is_kept:
+            return None
+        return StoredAnswer(request_hash=execution.request_hash, body=execution.answer)
+
     def release_idempotency(self, claim: IdempotencyClaim) -> None:
         """Give an unfulfilled claim back."""
         with self._lock:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from pydantic import ValidationError
-
 from asr_queue.domain.drops import Drop, DropKind
 from asr_queue.domain.files import FileKind
 from asr_queue.errors import CallerError, RetryableError
@@ -20,6 +18,7 @@ from asr_queue.usecases.batch_status import STATUS_PATH
 from asr_queue.usecases.drop_request import drop_request
 from asr_queue.usecases.register_drops import register_drop
 from asr_queue.usecases.submit_batch import Submitted, submit_batch
+from asr_queue.wire.api import SubmitAnswer
 from asr_queue.wire.notes import DroppedObject, Receipt, Refusal
 
 NOTE_LIFE_S: Final = 86_400
@@ -30,7 +29,7 @@ _PASSING: Final = frozenset({"request_in_progress", "idempotency_conflict"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """What became of a dropped object; neither: nothing was to be done, or had been done before."""
+    """What became of a dropped object; neither: nothing was to be done."""
 
     submitted: Submitted | None = None
     """The batch that it became."""
@@ -59,8 +58,15 @@ def accept_drop(
         return Accepted()
     register_drop(key, found, tenant=drop.tenant, table=table, life_s=file_ttl_s)
     dropped = DroppedObject(key=key, etag=found.etag, modified_at=found.modified_at.isoformat())
-    if drop.kind is DropKind.MATERIAL or _has_receipt(drop, dropped, store):
+    if drop.kind is DropKind.MATERIAL:
         return Accepted()
+    identity = _identity(dropped)
+    # First of all: long after it became a batch, what it names may have gone.
+    answered = table.get_answer(tenant=drop.tenant, key=identity, now=clock.now())
+    if answered is not None:
+        answer = SubmitAnswer.model_validate_json(answered.body)
+        _leave_receipt(answer, dropped, drop, store, table, clock)
+        return Accepted(submitted=Submitted(answer, is_replay=True, unsent=0))
     try:
         _check_tenant(drop.tenant, table)
         request = drop_request(
@@ -73,7 +79,7 @@ def accept_drop(
             max_upload_bytes=max_upload_bytes,
         )
         submitted = submit_batch(
-            request, tenant=drop.tenant, table=table, queues=queues, clock=clock, idempotency_key=_identity(dropped)
+            request, tenant=drop.tenant, table=table, queues=queues, clock=clock, idempotency_key=identity
         )
     except CallerError as error:
         if error.code in _PASSING:
@@ -81,20 +87,8 @@ def accept_drop(
         refusal = _refusal(error, dropped)
         _leave_note(drop.error_key, refusal, drop, store, table, clock, instead_of=drop.receipt_key)
         return Accepted(refusal=error)
-    receipt = Receipt(
-        **submitted.answer.model_dump(), status_url=STATUS_PATH + submitted.answer.batch_id, dropped=dropped
-    )
-    _leave_note(drop.receipt_key, receipt, drop, store, table, clock, instead_of=drop.error_key)
+    _leave_receipt(submitted.answer, dropped, drop, store, table, clock)
     return Accepted(submitted=submitted)
-
-
-def _has_receipt(drop: Drop, dropped: DroppedObject, store: ObjectStore) -> bool:
-    """Whether this very put has become a batch: long ago, maybe, and what it named has gone since."""
-    note = store.get(drop.receipt_key)
-    try:
-        return note is not None and Receipt.model_validate_json(note).dropped == dropped
-    except ValidationError:
-        return False  # not written by us
 
 
 def _check_tenant(tenant: str, table: ItemTable) -> None:
@@ -119,6 +113,13 @@ def _refusal(error: CallerError, dropped: DroppedObject) -> Refusal:
         code=error.code,
         dropped=dropped,
     )
+
+
+def _leave_receipt(
+    answer: SubmitAnswer, dropped: DroppedObject, drop: Drop, store: ObjectStore, table: ItemTable, clock: Clock
+) -> None:
+    receipt = Receipt(**answer.model_dump(), status_url=STATUS_PATH + answer.batch_id, dropped=dropped)
+    _leave_note(drop.receipt_key, receipt, drop, store, table, clock, instead_of=drop.error_key)
 
 
 def _leave_note(

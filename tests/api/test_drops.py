@@ -15,7 +15,7 @@ from asr_queue.usecases.sweep_expired import sweep_expired
 from asr_queue.wire.messages import ItemMessage
 from handlers import s3_submit
 from tests.api.conftest import FILE_TTL_S, MAX_UPLOAD_BYTES, System
-from tests.api.test_functions import Context, event
+from tests.api.test_functions import FAULT, Context, event
 
 FOLDER = "drop/acme/monday/"
 MANIFEST = FOLDER + "m.manifest.json"
@@ -264,6 +264,33 @@ class TestRepetition:
         wired.store.delete([MANIFEST])
         s3_submit.handler(told(MANIFEST), Context())
         assert wired.store.list_keys("drop/") == [MANIFEST + ".receipt.json"]
+
+    def test_a_batch_whose_receipt_was_never_written_gets_it_when_all_else_has_gone(self, wired: System) -> None:
+        put(wired, FOLDER + "a.wav")
+        store(wired, MANIFEST, manifest("a.wav"))
+
+        def crash(name: str) -> Fault:
+            return Fault.AFTER if name == "create_batch" else Fault.NONE
+
+        with pytest.raises(RetryableError):
+            accept_drop(
+                MANIFEST,
+                store=wired.store,
+                table=Faulty(wired.table, crash),
+                queues=wired.wired.queues,
+                clock=wired.clock,
+                file_ttl_s=FILE_TTL_S,
+                max_upload_bytes=MAX_UPLOAD_BYTES,
+            )
+        wired.clock.advance(FILE_TTL_S)
+        [batch] = wired.table.due_batches(now=wired.clock.now(), limit=10)
+        item = wired.table.claim_item(batch.batch_id, 0, now=wired.clock.now())
+        assert item is not None
+        wired.table.finish_items([(item.failed(FAULT, now=wired.clock.now()), None)])
+        wired.store.delete([FOLDER + "a.wav"])
+        assert s3_submit.handler(told(MANIFEST), Context()) == {"batchItemFailures": []}
+        assert note(wired, MANIFEST + ".receipt.json")["batch_id"] == batch.batch_id
+        assert wired.store.head(MANIFEST + ".error.json") is None
 
     def test_a_second_put_is_a_second_submit(self, wired: System) -> None:
         put(wired, FOLDER + "a.wav")

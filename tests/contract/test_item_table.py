@@ -454,6 +454,21 @@ class TestIdempotency:
         table.release_idempotency(claim)
         assert self.claim(table, clock, key) == StoredAnswer(request_hash="abc", body="the answer")
 
+    def test_an_answer_is_looked_up_without_a_claim_for_a_day(self, table: ItemTable, clock: ManualClock) -> None:
+        key = str(uuid4())
+        assert table.get_answer(tenant="acme", key=key, now=clock.now()) is None
+        claim = self.claim(table, clock, key)
+        assert isinstance(claim, IdempotencyClaim)
+        assert table.get_answer(tenant="acme", key=key, now=clock.now()) is None
+        batch, items = a_batch(clock, [an_upload(table, clock)])
+        table.create_batch(batch, items, claim=claim, answer="the answer")
+        clock.advance(IDEMPOTENCY_RETENTION_S - 1)
+        found = table.get_answer(tenant="acme", key=key, now=clock.now())
+        assert found == StoredAnswer(request_hash="abc", body="the answer")
+        assert table.get_answer(tenant="other", key=key, now=clock.now()) is None
+        clock.advance(1)
+        assert table.get_answer(tenant="acme", key=key, now=clock.now()) is None
+
     def test_an_answer_is_kept_for_a_day(self, table: ItemTable, clock: ManualClock) -> None:
         key = str(uuid4())
         claim = self.claim(table, clock, key)

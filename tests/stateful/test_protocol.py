@@ -5,6 +5,7 @@ effect, messages come twice and out of order, stale receipt handles delete or do
 accepted item ends final exactly once, with at most one visible transcript.
 """
 
+import json
 import random
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,19 +27,24 @@ from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
+from asr_queue.domain.drops import Drop
 from asr_queue.domain.items import Item, ItemError, ItemStatus, Operation
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.ports import Delivery
+from asr_queue.usecases.accept_drop import NOTE_LIFE_S, accept_drop
 from asr_queue.usecases.accept_upload import accept_upload
 from asr_queue.usecases.batch_status import batch_status
 from asr_queue.usecases.claim_item import claim_item
 from asr_queue.usecases.fail_dead_letter import fail_dead_letter
 from asr_queue.usecases.fetch_file import fetch_file
+from asr_queue.usecases.manage_keys import create_key
 from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
+from asr_queue.usecases.register_drops import register_drop
 from asr_queue.usecases.submit_batch import submit_batch
 from asr_queue.usecases.sweep_expired import sweep_expired
 from asr_queue.wire.api import SubmitItem, SubmitRequest
 from asr_queue.wire.messages import ItemMessage
+from asr_queue.wire.notes import Receipt
 from asr_queue.wire.transcript import Transcript
 
 TENANT = "acme"
@@ -46,6 +52,8 @@ FILE_TTL_S = 60
 VISIBILITY_TIMEOUT_S = 30
 PICK = st.integers(0, 9)
 FAULTS = st.lists(st.sampled_from([Fault.NONE, Fault.NONE, Fault.BEFORE, Fault.AFTER]), max_size=4)
+LATE_FAULTS = st.builds(lambda calls, faults: [Fault.NONE] * calls + faults, st.integers(0, 14), FAULTS)
+"""A drop takes more calls than the other steps."""
 UNREADABLE = ItemError("audio_undecodable", "This is no audio.")
 
 
@@ -67,7 +75,8 @@ class Protocol(RuleBasedStateMachine):
         self.queue = MemoryQueue(
             self.clock, visibility_timeout_s=VISIBILITY_TIMEOUT_S, max_receives=4, chance=self.chance
         )
-        self.real_store, self.real_table = MemoryStore(), MemoryTable(self.clock)
+        self.real_store, self.real_table = MemoryStore(self.clock), MemoryTable(self.clock)
+        create_key(tenant=TENANT, name="test", table=self.real_table, clock=self.clock)
         self.faults: list[Fault] = []
         self.store = Faulty(self.real_store, self.next_fault)
         self.table = Faulty(self.real_table, self.next_fault)
@@ -76,6 +85,12 @@ class Protocol(RuleBasedStateMachine):
         self.held: list[Held] = []
         self.saved: list[tuple[Delivery, Outcome]] = []
         self.batches: set[str] = set()
+        self.dropped: list[str] = []
+        """Manifests."""
+        self.told: set[str] = set()
+        """Keys that were served to the end."""
+        self.batch_of: dict[str, str] = {}
+        """By manifest."""
         self.final: dict[str, Item] = {}
         self.attempts: set[tuple[str, int]] = set()
 
@@ -129,6 +144,47 @@ class Protocol(RuleBasedStateMachine):
             answers.add(submitted.answer.batch_id)
         assert len(answers) <= 1, "one Idempotency-Key made two batches"
         self.batches |= answers
+
+    @rule(count=st.integers(1, 3))
+    def drop(self, count: int) -> None:
+        """Somebody who knows the bucket alone; the bucket tells of it sometime, or never."""
+        folder = f"drop/{TENANT}/{uuid4()}/"
+        items = [{"operation": "transcribe", "ref_audio": f"{number}.wav"} for number in range(count)]
+        for number in range(count):
+            self.real_store.put(f"{folder}{number}.wav", b"audio", content_type="audio/wav")
+        manifest = f"{folder}all.manifest.json"
+        data = json.dumps({"label": manifest, "items": items}).encode()
+        self.real_store.put(manifest, data, content_type="application/json")
+        self.dropped.append(manifest)
+
+    @precondition(lambda self: self.dropped)
+    @rule(pick=PICK, of_recording=st.booleans(), faults=LATE_FAULTS)
+    def the_bucket_tells(self, pick: int, of_recording: bool, faults: list[Fault]) -> None:
+        """Of any earlier drop, again or for the first time, of its recording or its manifest."""
+        self.faults = faults
+        manifest = self.dropped[-1 - pick % len(self.dropped)]
+        key = manifest.replace("all.manifest.json", "0.wav") if of_recording else manifest
+        try:
+            accepted = accept_drop(
+                key,
+                store=self.store,
+                table=self.table,
+                queues=self.queues,
+                clock=self.clock,
+                file_ttl_s=FILE_TTL_S,
+                max_upload_bytes=100,
+            )
+        except RetryableError:
+            return
+        self.told.add(key)
+        if accepted.submitted is not None:
+            receipt = Receipt.model_validate_json(self.real_store.get(f"{manifest}.receipt.json") or b"")
+            assert receipt.batch_id == accepted.submitted.answer.batch_id
+            assert self.batch_of.setdefault(manifest, receipt.batch_id) == receipt.batch_id, "one put, two batches"
+            self.batches.add(receipt.batch_id)
+        if accepted.refusal is not None:
+            assert manifest not in self.batch_of, "it became a batch and was refused"
+            assert accepted.refusal.code in ("dropped_object_missing", "file_expired")
 
     # -- workers ---------------------------------------------------------------------------------------------------
 
@@ -305,8 +361,12 @@ class Protocol(RuleBasedStateMachine):
                 self.queue.delete([delivery.receipt_handle])
         assert all(item.status.is_final for item in self.items())
         self.a_final_item_never_changes()
+        for manifest in self.dropped:  # what the bucket never told of, only its own lifecycle rule removes
+            objects = self.real_store.list_keys(manifest.removesuffix("all.manifest.json"))
+            for key in (key for key in objects if key not in self.told and Drop.of(key)):
+                register_drop(key, self.real_store.head(key), tenant=TENANT, table=self.table, life_s=FILE_TTL_S)
         for _ in range(5):
-            self.clock.advance(2000)
+            self.clock.advance(NOTE_LIFE_S / 4)
             self.sweep([])
         assert self.real_store.list_keys("") == []
         assert self.real_table.due_batches(now=self.clock.now(), limit=10) == []

@@ -111,6 +111,13 @@ class DynamoItemTable(Files, Batches):
             return StoredAnswer(request_hash=held["request_hash"], body=held["answer"])
         return claim
 
+    def get_answer(self, *, tenant: str, key: str, now: datetime) -> StoredAnswer | None:
+        """Return the stored answer of a finished execution."""
+        row = self._table.get(idempotency_key(tenant, key))
+        if row is None or "answer" not in row or row["claimed_at"] <= to_ms(now) - 1000 * IDEMPOTENCY_RETENTION_S:
+            return None
+        return StoredAnswer(request_hash=row["request_hash"], body=row["answer"])
+
     def release_idempotency(self, claim: IdempotencyClaim) -> None:
         """Give an unfulfilled claim back."""
         give_back = Delete(
