@@ -30,6 +30,10 @@ _LEAST_TOKENS_PER_S: Final = 1.0
 """Fewer over a longer clip, and words were left out: the slowest telephone prompt has 1.5."""
 _SPARSE_FROM_S: Final = 6.0
 _LOOK_AGAIN_TEMPERATURES: Final = (0.0, 0.4)
+_SURE_LOG_PROBABILITY: Final = -0.35
+"""From here on. Measured on 250 telephone prompts in five languages: in windows of 6 s more than the speech, 18 % of
+the texts are less likely; recognised again in the full window, those take the error rate from 13.9 to 12.7 %, as good
+as with full windows throughout (12.7 %). With a hint: 12.7 to 12.1 % (12.0 %)."""
 _UNSURE_LOG_PROBABILITY: Final = -1.0
 _SILENT_PROBABILITY: Final = 0.6
 _REPETITIVE_RATIO: Final = 2.4
@@ -49,8 +53,10 @@ class Draft:
     tokens: tuple[int, ...]
     """Text tokens only."""
     text: str
+    is_sure: bool
+    """So likely that a wider window would hardly change it."""
     is_doubtful: bool
-    """Unlikely, repetitive, endless or sparse: worth another, dearer look."""
+    """Repetitive, endless or sparse: worth another, dearer look."""
 
 
 class Decoder:
@@ -151,7 +157,7 @@ class Decoder:
             )
             end = self._tokenizer(info.language).eot
             tokens = [token for segment in segments for token in segment.tokens if token < end]
-            draft = self._drafted(info.language, tokens[:_MOST_TEXT_TOKENS])
+            draft = self._drafted(info.language, tokens[:_MOST_TEXT_TOKENS], is_sure=True)
             # Somebody may really say the same again and again, but not at the pace of a decoder in a loop.
             if len(draft.tokens) < _most_tokens(length_s) // 2 or not _is_repetitive(draft.text):
                 break
@@ -167,22 +173,21 @@ class Decoder:
     def _draft(self, result: Any, language: str, length_s: float) -> Draft:
         tokens = result.sequences_ids[0]
         log_probability = result.scores[0] * len(tokens) / (len(tokens) + 1)
-        is_unsure = log_probability < _UNSURE_LOG_PROBABILITY
-        if is_unsure and result.no_speech_prob > _SILENT_PROBABILITY:
-            return self._drafted(language, [])
-        draft = self._drafted(language, tokens)
+        is_sure = log_probability >= _SURE_LOG_PROBABILITY
+        if log_probability < _UNSURE_LOG_PROBABILITY and result.no_speech_prob > _SILENT_PROBABILITY:
+            return self._drafted(language, [], is_sure=False)
+        draft = self._drafted(language, tokens, is_sure=is_sure)
         is_endless = len(tokens) >= _most_tokens(length_s)
         is_sparse = length_s >= _SPARSE_FROM_S and len(tokens) < length_s * _LEAST_TOKENS_PER_S
-        if is_unsure or is_endless or is_sparse or _is_repetitive(draft.text):
-            return replace(draft, is_doubtful=True)
+        if is_endless or is_sparse or _is_repetitive(draft.text):
+            return replace(draft, is_sure=False, is_doubtful=True)
         return draft
 
-    def _drafted(self, language: str, tokens: Sequence[int]) -> Draft:
+    def _drafted(self, language: str, tokens: Sequence[int], *, is_sure: bool) -> Draft:
         tokenizer = self._tokenizer(language)
-        text_tokens = tuple(token for token in tokens if token < tokenizer.eot)
-        return Draft(
-            language=language, tokens=text_tokens, text=text_of(tokenizer.decode(text_tokens)), is_doubtful=False
-        )
+        said = tuple(token for token in tokens if token < tokenizer.eot)
+        text = text_of(tokenizer.decode(said))
+        return Draft(language=language, tokens=said, text=text, is_sure=is_sure, is_doubtful=False)
 
 
 def _most_tokens(length_s: float) -> int:

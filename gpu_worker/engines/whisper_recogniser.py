@@ -2,13 +2,15 @@
 
 clip ─▶ speech only ─▶ features ─▶ batch of one window ─▶ encode ─▶ identify ─▶ generate ─▶ align
         (none: "")                 (trimmed to the clip)                          │
-                                                doubtful: full window, alone ◀────┘
+                                            ▲                                     │
+                                            └───────── not sure: full window ◀────┤
+                                                       doubtful there: alone ◀────┘
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from math import ceil
 from typing import Any, Final, TypeVar
@@ -21,8 +23,8 @@ from gpu_worker.engines.whisper_words import Piece, words_of
 
 _BATCH: Final = 4
 """Clips decoded at once by one worker."""
-_SILENCE_S: Final = 3.0
-"""Least padding behind the speech: Whisper repeats itself where it hears no end."""
+_SILENCE_S: Final = 6.0
+"""Least padding behind the speech: without, Whisper repeats itself, and with less, it is wrong more often."""
 _STEP_S: Final = 2.5
 """Windows are multiples of this, so that clips of like length share one."""
 _WHISPER_CODES: Final = {"jv": "jw"}
@@ -43,6 +45,8 @@ class _Clip:
     speech: Samples
     """The sections, joined."""
     features: Features
+    window_frames: int
+    """What it is padded to, whatever its neighbours."""
 
     @property
     def language(self) -> str | None:
@@ -51,10 +55,9 @@ class _Clip:
         return code and _WHISPER_CODES.get(code, code)
 
     @property
-    def window_frames(self) -> int:
-        """The window of this clip, whatever its neighbours."""
-        speech_s: float = self.features.shape[1] / FRAMES_PER_S
-        return min(FULL_WINDOW_FRAMES, round(ceil((speech_s + _SILENCE_S) / _STEP_S) * _STEP_S * FRAMES_PER_S))
+    def is_trimmed(self) -> bool:
+        """Whether a wider window may give a better text."""
+        return self.window_frames < FULL_WINDOW_FRAMES
 
 
 class Recogniser:
@@ -64,6 +67,7 @@ class Recogniser:
         """Take a loaded `faster_whisper.WhisperModel` with `workers` workers."""
         self._decoder = Decoder(model, beam_size)
         self._finder = SpeechFinder()
+        self._workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="whisper")
 
     def close(self) -> None:
@@ -81,8 +85,11 @@ class Recogniser:
             index: Recognition(text="", language=one.language, words=() if one.want_words else None)
             for index, one in inputs
         }
-        batches = _batches([clip for clip in prepared if clip is not None])
-        recognised.update(chain.from_iterable(self._spread(self._recognise, batches)))
+        clips = [clip for clip in prepared if clip is not None]
+        while clips:
+            outcomes = list(chain.from_iterable(self._spread(self._recognise, self._batches(clips))))
+            recognised.update((clip.index, one) for clip, one in outcomes if one is not None)
+            clips = [replace(clip, window_frames=FULL_WINDOW_FRAMES) for clip, one in outcomes if one is None]
         return recognised
 
     def _spread(self, work: Callable[[In], Out], things: Sequence[In]) -> list[Out]:
@@ -99,11 +106,27 @@ class Recogniser:
         if not sections:
             return None
         speech = join(wanted.samples, sections)
+        features = self._decoder.features(speech)
         return _Clip(
-            index=index, wanted=wanted, sections=sections, speech=speech, features=self._decoder.features(speech)
+            index=index,
+            wanted=wanted,
+            sections=sections,
+            speech=speech,
+            features=features,
+            window_frames=_window_frames(features.shape[1]),
         )
 
-    def _recognise(self, clips: Sequence[_Clip]) -> list[tuple[int, Recognition]]:
+    def _batches(self, clips: Sequence[_Clip]) -> list[list[_Clip]]:
+        """Put clips of one window together, the dearest batch first, so that the workers end at about the same time."""
+        by_window: dict[int, list[_Clip]] = defaultdict(list)
+        for clip in clips:
+            by_window[clip.window_frames].append(clip)
+        size = min(_BATCH, ceil(len(clips) / self._workers))
+        batches = [together[i : i + size] for together in by_window.values() for i in range(0, len(together), size)]
+        return sorted(batches, key=lambda batch: -len(batch) * batch[0].window_frames)
+
+    def _recognise(self, clips: Sequence[_Clip]) -> list[tuple[_Clip, Recognition | None]]:
+        """Recognise clips of one window; None where the full window is needed."""
         decoder = self._decoder
         encoded = decoder.encode([clip.features for clip in clips], clips[0].window_frames)
         languages = [clip.language for clip in clips]
@@ -113,15 +136,23 @@ class Recogniser:
                 languages[i] = language
         known = [language for language in languages if language is not None]
         drafts = decoder.generate(encoded, known, [clip.speech.size / SAMPLE_RATE_HZ for clip in clips])
+        is_open = [not draft.is_sure and clip.is_trimmed for clip, draft in zip(clips, drafts, strict=True)]
         pieces: dict[int, list[Piece]] = {}
-        for rows in _by_language(drafts, [i for i, clip in enumerate(clips) if clip.wanted.want_words]):
+        for rows in _by_language(
+            drafts, [i for i, clip in enumerate(clips) if clip.wanted.want_words and not is_open[i]]
+        ):
             frames = [clips[i].features.shape[1] for i in rows]
             pieces |= zip(rows, decoder.align(encoded[rows], [drafts[i] for i in rows], frames), strict=True)
         del encoded
-        return [
-            (clip.index, self._look_again(clip) if draft.is_doubtful else _recognition(clip, draft, pieces.get(i, ())))
-            for i, (clip, draft) in enumerate(zip(clips, drafts, strict=True))
-        ]
+        outcomes: list[tuple[_Clip, Recognition | None]] = []
+        for i, (clip, draft) in enumerate(zip(clips, drafts, strict=True)):
+            if is_open[i]:
+                outcomes.append((clip, None))
+            elif draft.is_doubtful:
+                outcomes.append((clip, self._look_again(clip)))
+            else:
+                outcomes.append((clip, _recognition(clip, draft, pieces.get(i, ()))))
+        return outcomes
 
     def _look_again(self, clip: _Clip) -> Recognition:
         draft = self._decoder.look_again(clip.speech, clip.language)
@@ -132,13 +163,9 @@ class Recogniser:
         return _recognition(clip, draft, pieces)
 
 
-def _batches(clips: Sequence[_Clip]) -> list[list[_Clip]]:
-    """Put clips of one window together, the dearest batch first, so that the workers end at about the same time."""
-    by_window: dict[int, list[_Clip]] = defaultdict(list)
-    for clip in clips:
-        by_window[clip.window_frames].append(clip)
-    batches = [together[i : i + _BATCH] for together in by_window.values() for i in range(0, len(together), _BATCH)]
-    return sorted(batches, key=lambda batch: -len(batch) * batch[0].window_frames)
+def _window_frames(speech_frames: int) -> int:
+    window_s = ceil((speech_frames / FRAMES_PER_S + _SILENCE_S) / _STEP_S) * _STEP_S
+    return min(FULL_WINDOW_FRAMES, round(window_s * FRAMES_PER_S))
 
 
 def _by_language(drafts: Sequence[Draft], rows: Iterable[int]) -> Iterable[list[int]]:
