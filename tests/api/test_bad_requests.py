@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -13,6 +12,8 @@ from asr_queue.errors import RetryableError
 from asr_queue.usecases.manage_keys import revoke_key
 from tests.api.conftest import FILE_TTL_S, MAX_UPLOAD_BYTES, System
 
+NOBODY = "7d3f6f0e-3b1c-4b7e-9a52-0c6e4f6f9d10"
+"""An id that nothing has."""
 SUBMIT = "/api/v1/queue/submit"
 UPLOAD = "/api/v1/files/upload"
 
@@ -32,15 +33,15 @@ def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 
 def one_item(**fields: object) -> dict[str, object]:
-    return {"items": [{"operation": "transcribe", "ref_audio": str(uuid4()), **fields}]}
+    return {"items": [{"operation": "transcribe", "ref_audio": NOBODY, **fields}]}
 
 
 class TestKeys:
     CALLS = (
         ("POST", UPLOAD),
         ("POST", SUBMIT),
-        ("GET", f"/api/v1/queue/status/{uuid4()}"),
-        ("GET", f"/api/v1/files/{uuid4()}"),
+        ("GET", f"/api/v1/queue/status/{NOBODY}"),
+        ("GET", f"/api/v1/files/{NOBODY}"),
     )
 
     @pytest.mark.parametrize(("method", "path"), CALLS)
@@ -51,10 +52,10 @@ class TestKeys:
         assert "key" in body["detail"]
 
     def test_a_revoked_key(self, system: System) -> None:
-        assert system.api.get(f"/api/v1/queue/status/{uuid4()}").status_code == 404
+        assert system.api.get(f"/api/v1/queue/status/{NOBODY}").status_code == 404
         for key in system.table.list_keys():
             revoke_key(key.key_hash, table=system.table, clock=system.clock)
-        refused(system.api.get(f"/api/v1/queue/status/{uuid4()}"), 401, "unauthorized")
+        refused(system.api.get(f"/api/v1/queue/status/{NOBODY}"), 401, "unauthorized")
 
     def test_health_needs_none(self, system: System) -> None:
         assert system.anonymous.get("/api/v1/health").json() == {"status": "ok"}
@@ -144,7 +145,7 @@ class TestUploads:
 class TestSubmits:
     def test_an_unknown_file(self, system: System) -> None:
         known = system.upload()
-        items = [{"operation": "transcribe", "ref_audio": ref_audio} for ref_audio in (known, str(uuid4()))]
+        items = [{"operation": "transcribe", "ref_audio": ref_audio} for ref_audio in (known, NOBODY)]
         body = refused(system.api.post(SUBMIT, json={"items": items}), 404, "file_not_found")
         assert "items[1]" in body["detail"]
         assert items[1]["ref_audio"] in body["detail"]
@@ -213,13 +214,13 @@ class TestFetches:
     @pytest.mark.parametrize(
         "name",
         [
-            str(uuid4()),
-            f"queue_transcribe_{uuid4()}.json",
+            NOBODY,
+            f"queue_transcribe_{NOBODY}.json",
             "x",
             "..%2F..%2Fetc%2Fpasswd",
             "%00",
             "x" * 3000,
-            f"{uuid4()}%0A",
+            f"{NOBODY}%0A",
         ],
     )
     def test_what_is_not_there_is_not_found(self, system: System, name: str) -> None:
@@ -234,7 +235,7 @@ class TestFetches:
         system.clock.advance(0.001)
         refused(system.api.get(f"/api/v1/files/{file_id}"), 410, "file_expired")
 
-    @pytest.mark.parametrize("batch_id", [str(uuid4()), "x", "META", "%2e%2e", "x" * 3000])
+    @pytest.mark.parametrize("batch_id", [NOBODY, "x", "META", "%2e%2e", "x" * 3000])
     def test_an_unknown_batch(self, system: System, batch_id: str) -> None:
         answer = system.api.get(f"/api/v1/queue/status/{batch_id}")
         assert answer.json()["code"] in ("batch_not_found", "not_found")
@@ -253,7 +254,7 @@ class TestFailures:
             raise RetryableError("dynamodb_unavailable", "secret detail", retry_after_s=2.5)
 
         monkeypatch.setattr(system.table, "load_batch", away)
-        answer = system.api.get(f"/api/v1/queue/status/{uuid4()}")
+        answer = system.api.get(f"/api/v1/queue/status/{NOBODY}")
         refused(answer, 503, "dynamodb_unavailable")
         assert answer.headers["retry-after"] == "3"
         assert "secret" not in answer.text
@@ -264,7 +265,7 @@ class TestFailures:
 
         monkeypatch.setattr(system.table, "load_batch", broken)
         tolerant = TestClient(system.api.app, headers=system.api.headers, raise_server_exceptions=False)
-        answer = tolerant.get(f"/api/v1/queue/status/{uuid4()}")
+        answer = tolerant.get(f"/api/v1/queue/status/{NOBODY}")
         refused(answer, 500, "internal_error")
         assert "secret" not in answer.text
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -29,6 +28,8 @@ from tests.e2e.calls import status, submit, upload
 from tests.lambda_runtime import http_front
 from tests.lambda_runtime.conftest import Deployed
 
+NOBODY = "7d3f6f0e-3b1c-4b7e-9a52-0c6e4f6f9d10"
+"""An id that nothing has."""
 SUBMIT = "/api/v1/queue/submit"
 UPLOAD = "/api/v1/files/upload"
 MEGABYTE = 1_000_000
@@ -122,7 +123,7 @@ def refused(answer: httpx.Response, status_code: int, code: str) -> dict[str, An
 
 
 def one_item(**fields: object) -> dict[str, object]:
-    return {"items": [{"operation": "transcribe", "ref_audio": str(uuid4()), **fields}]}
+    return {"items": [{"operation": "transcribe", "ref_audio": NOBODY, **fields}]}
 
 
 def test_upload_submit_poll_fetch(client: httpx.Client, stack: Deployed) -> None:
@@ -166,7 +167,7 @@ def test_a_thousand_items_are_one_batch(client: httpx.Client, stack: Deployed) -
 
 
 def test_a_repeated_submit_gets_the_first_ones_answer(client: httpx.Client) -> None:
-    body, headers = one_item(ref_audio=upload(client, b"RIFF")), {"Idempotency-Key": str(uuid4())}
+    body, headers = one_item(ref_audio=upload(client, b"RIFF")), {"Idempotency-Key": NOBODY}
     first, second = (client.post(SUBMIT, json=body, headers=headers) for _ in range(2))
     assert first.status_code == second.status_code == 200, first.text
     assert first.json() == second.json()
@@ -258,8 +259,8 @@ def test_a_bad_upload_is_refused(client: httpx.Client, files: dict[str, Any], co
 
 
 def test_what_is_not_there_is_not_found(client: httpx.Client) -> None:
-    refused(client.get(f"/api/v1/files/{uuid4()}"), 404, "file_not_found")
-    refused(client.get(f"/api/v1/queue/status/{uuid4()}"), 404, "batch_not_found")
+    refused(client.get(f"/api/v1/files/{NOBODY}"), 404, "file_not_found")
+    refused(client.get(f"/api/v1/queue/status/{NOBODY}"), 404, "batch_not_found")
     refused(client.get("/api/v1/nothing"), 404, "not_found")
     refused(client.delete(SUBMIT), 405, "method_not_allowed")
 
