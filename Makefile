@@ -52,6 +52,7 @@ bench: install
 	$(BIN)/python benchmarks/cpu_engine.py
 	$(BIN)/python benchmarks/queue_overhead.py
 	$(BIN)/python -m benchmarks.autoscaling
+	$(BIN)/python benchmarks/cold_start.py
 
 clean:
 	rm -rf $(VENV) $(TOOLS) .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,5 +1,6 @@
 """Fixtures that several suites share."""
 
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,10 @@ import pytest
 from asr_queue.local import embedded, environment
 from asr_queue.local.processes import Child, Lifeline
 from tests.sam import build
+
+# A shell that starts something in the background has it ignore Ctrl-C, and so do its children, for ever. Tests that
+# interrupt would wait for nothing.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True, slots=True)
