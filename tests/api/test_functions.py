@@ -1,6 +1,8 @@
 """The Lambda handlers, called with the samples of `events/`."""
 
+import asyncio
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,15 @@ def wired(system: System, monkeypatch: pytest.MonkeyPatch) -> System:
 
 
 class TestApi:
+    @pytest.fixture(autouse=True)
+    def event_loop_of_the_main_thread(self) -> Iterator[None]:
+        """Mangum takes it, as Lambda's process has it; another test of this process may have used it up."""
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        yield
+        asyncio.set_event_loop(None)
+        loop.close()
+
     def test_health_through_the_lambda_handler(self, wired: System) -> None:
         answer = api.handler(event("api_health.json"), Context())
         assert answer["statusCode"] == 200

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -167,7 +168,7 @@ def test_a_thousand_items_are_one_batch(client: httpx.Client, stack: Deployed) -
 
 
 def test_a_repeated_submit_gets_the_first_ones_answer(client: httpx.Client) -> None:
-    body, headers = one_item(ref_audio=upload(client, b"RIFF")), {"Idempotency-Key": NOBODY}
+    body, headers = one_item(ref_audio=upload(client, b"RIFF")), {"Idempotency-Key": str(uuid4())}
     first, second = (client.post(SUBMIT, json=body, headers=headers) for _ in range(2))
     assert first.status_code == second.status_code == 200, first.text
     assert first.json() == second.json()
