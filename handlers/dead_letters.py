@@ -1,6 +1,6 @@
 """A message that was received too often: its item ends in error."""
 
-from typing import Any, Final
+from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -10,12 +10,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from asr_queue.errors import PoisonError
 from asr_queue.usecases.fail_dead_letter import fail_dead_letter
 from asr_queue.wire.messages import ItemMessage
-from handlers.observability import count, logger
+from handlers.observability import count, logger, poison
 from handlers.wiring import services
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-_SHOWN_CHARS: Final = 1500
-"""Enough to see the key in one of S3's own messages."""
 
 
 @logger.inject_lambda_context
@@ -28,9 +26,7 @@ def _end_item(record: SQSRecord) -> None:
     try:
         message = ItemMessage.parse(record.body)
     except PoisonError as error:
-        # Nobody can be told, and it would come for ever: the log is where it ends.
-        logger.error("poison_message", extra={"code": error.code, "body": record.body[:_SHOWN_CHARS]})
-        count("PoisonMessages")
+        poison(record.body, error.code)
         return
     wired = services()
     item = fail_dead_letter(message, table=wired.table, clock=wired.clock)

@@ -4,7 +4,7 @@ Dropped recordings and manifests become batches; presigned uploads are complete.
 """
 
 import json
-from typing import Any, Final
+from typing import Any
 from urllib.parse import unquote_plus
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
@@ -16,11 +16,10 @@ from asr_queue.domain.files import presigned_file_id
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.usecases.accept_drop import Accepted, accept_drop
 from asr_queue.usecases.complete_upload import complete_upload
-from handlers.observability import count, logger
+from handlers.observability import count, logger, poison
 from handlers.wiring import services
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-_SHOWN_CHARS: Final = 500
 
 
 @logger.inject_lambda_context
@@ -33,8 +32,7 @@ def _take_in(record: SQSRecord) -> None:
     try:
         keys = _keys(record.body)
     except (ValueError, LookupError, TypeError, AttributeError):
-        logger.error("poison_message", extra={"code": "bad_message", "body": record.body[:_SHOWN_CHARS]})
-        count("PoisonMessages")
+        poison(record.body, "bad_message")
         return
     for key in keys:
         try:

@@ -6,6 +6,7 @@ from functools import cache
 from asr_queue.adapters.aws import connect
 from asr_queue.adapters.system_clock import SystemClock
 from asr_queue.ports import Clock, ItemTable, ObjectStore, Presigner, WorkQueues
+from handlers.observability import logger
 from handlers.settings import ApiSettings
 
 
@@ -25,6 +26,7 @@ class Services:
 def services() -> Services:
     """Return the services of this process."""
     settings = ApiSettings()
+    logger.setLevel(settings.log_level)
     aws = connect(settings)
     return Services(
         settings=settings,

@@ -1,5 +1,6 @@
 """Settings: what is written of them is so, and what cannot work is refused at the start."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from pydantic_settings import BaseSettings
 
 from asr_queue.settings import LeaseSettings
 from gpu_worker.settings import WorkerSettings
+from handlers.observability import logger
 from handlers.settings import ApiSettings
+from handlers.wiring import services
 
 SETTINGS = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
 DOCUMENTED = dict(re.findall(r"^\| `(ASR_QUEUE_[A-Z_]+)` \| ([^|]+) \|", SETTINGS, re.MULTILINE))
@@ -39,3 +42,15 @@ def test_the_environment_is_where_settings_come_from(monkeypatch: pytest.MonkeyP
     for name, value in {"BUCKET": "b", "TABLE": "t", "TRANSCRIBE_QUEUE_URL": "u", "FILE_TTL_S": "5"}.items():
         monkeypatch.setenv(f"ASR_QUEUE_{name}", value)
     assert ApiSettings().file_ttl_s == 5
+
+
+def test_the_functions_log_at_the_level_that_they_were_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"BUCKET": "b", "TABLE": "t", "TRANSCRIBE_QUEUE_URL": "u", "LOG_LEVEL": "ERROR"}.items():
+        monkeypatch.setenv(f"ASR_QUEUE_{name}", value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    before = logger.level
+    try:
+        services.__wrapped__()
+        assert logger.level == logging.ERROR
+    finally:
+        logger.setLevel(before)
