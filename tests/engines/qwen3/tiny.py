@@ -1,7 +1,8 @@
 """A Qwen3-ASR and an aligner small enough to run anywhere: real classes, random weights, nothing downloaded.
 
-What matters is as in the real ones: grouped-query attention (two queries a key head), windows and chunks of the encoder,
-tied embeddings, two tokens that end a text. Vocabulary: the 256 bytes and the special tokens, so any text can be written.
+What matters is as in the real ones: grouped-query attention (two queries a key head), windows and chunks of the
+encoder, tied embeddings, two tokens that end a text. The vocabulary is the 256 bytes and the special tokens, so any
+text can be written.
 """
 
 from collections.abc import Sequence
@@ -36,7 +37,8 @@ _CHAT_TEMPLATE: Final = (
 )
 _ALIGNER_TEMPLATE: Final = (
     "<|audio_start|><|audio_pad|><|audio_end|>"
-    "{% for part in messages[0]['content'] if part['type'] == 'text' %}{{ part['text'] }}<timestamp><timestamp>{% endfor %}"
+    "{% for part in messages[0]['content'] if part['type'] == 'text' %}"
+    "{{ part['text'] }}<timestamp><timestamp>{% endfor %}"
 )
 
 
