@@ -87,11 +87,14 @@ _PROBLEMS: Final = {
 }
 
 
+_SCHEMA: Final = Problem.model_json_schema()
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI's description of error answers, with an example each."""
     described: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         code, title, detail = _PROBLEMS[status]
         example = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-        described[status] = {"description": title, "model": Problem, "content": {MEDIA_TYPE: {"example": example}}}
+        described[status] = {"description": title, "content": {MEDIA_TYPE: {"schema": _SCHEMA, "example": example}}}
     return described

@@ -1,10 +1,12 @@
 """Upload a file; fetch a file."""
 
+import re
 from datetime import UTC
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, File, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
+from starlette.datastructures import UploadFile
 
 from asr_queue.domain.files import File as KeptFile
 from asr_queue.errors import CallerError
@@ -13,34 +15,60 @@ from asr_queue.usecases.complete_upload import complete_upload
 from asr_queue.usecases.fetch_file import fetch_file
 from asr_queue.usecases.presign_upload import presign_upload
 from asr_queue.wire.api import PresignAnswer, PresignRequest, UploadAnswer
+from asr_queue.wire.submits import read_presign
 from asr_queue.wire.transcript import Transcript
 from handlers.access import Reader, Uploader, Wired
 from handlers.examples import PRESIGN, PRESIGNED, TRANSCRIPT, UPLOADED, problems
+from handlers.forms import RECORDING_FORM, recording
 from handlers.observability import count
 
 router = APIRouter(prefix="/api/v1/files", tags=["files"])
 _MAX_NAME_CHARS: Final = 255
 _UNKNOWN_TYPE: Final = "application/octet-stream"
+_TYPE: Final = re.compile(r"[A-Za-z0-9_.+-]+/[A-Za-z0-9_.+-]+(;[\x20-\x7e]*)?")
+"""What may go into a header of the store's and of a later answer."""
+_MAX_TYPE_CHARS: Final = 255
+_INERT: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "private, no-store",
+}
+"""What keeps a browser from running, or keeping, what somebody uploaded."""
+
+
+async def presign_request(request: Request, tenant: Uploader) -> PresignRequest:
+    """Read the body as JSON; it depends on who is asking, so that nothing is read for nobody."""
+    del tenant
+    return read_presign(await request.body())
+
+
+_PRESIGN_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": PresignRequest.model_json_schema(), "example": PRESIGN}},
+    }
+}
 
 
 @router.post(
     "/upload",
     summary="Upload a recording",
     response_model=UploadAnswer,
-    responses={200: {"content": {"application/json": {"example": UPLOADED}}}, **problems(401, 413, 422)},
+    responses={200: {"content": {"application/json": {"example": UPLOADED}}}, **problems(400, 401, 413, 422)},
+    openapi_extra=RECORDING_FORM,
 )
 def upload(
     request: Request,
     wired: Wired,
     tenant: Uploader,
-    file: Annotated[UploadFile, File(description="Any audio, or the audio track of a video.")],
+    file: Annotated[UploadFile, Depends(recording)],
 ) -> UploadAnswer:
     """Keep a recording for 30 minutes, and longer while an unfinished item needs it."""
     kept = accept_upload(
         file.file.read(),
         tenant=tenant,
         file_name=_checked_name(file.filename or ""),
-        content_type=file.content_type or _UNKNOWN_TYPE,
+        content_type=_checked_type(file.content_type or ""),
         store=wired.store,
         table=wired.table,
         clock=wired.clock,
@@ -55,10 +83,11 @@ def upload(
     summary="Upload a large recording straight to the store",
     response_model=PresignAnswer,
     response_model_exclude_none=True,
-    responses={200: {"content": {"application/json": {"example": PRESIGNED}}}, **problems(401, 413, 422)},
+    responses={200: {"content": {"application/json": {"example": PRESIGNED}}}, **problems(400, 401, 413, 422)},
+    openapi_extra=_PRESIGN_BODY,
 )
 def presign(
-    request: Request, wired: Wired, tenant: Uploader, body: Annotated[PresignRequest, Body(examples=[PRESIGN])]
+    request: Request, wired: Wired, tenant: Uploader, body: Annotated[PresignRequest, Depends(presign_request)]
 ) -> PresignAnswer:
     """Return addresses that take exactly these bytes for an hour: a form for up to 100 MB, parts for more."""
     answer = presign_upload(
@@ -117,10 +146,9 @@ def fetch(request: Request, wired: Wired, tenant: Reader, name: str) -> Response
         inline_max_bytes=wired.settings.inline_max_bytes,
     )
     request.state.ids["file_id"] = fetched.file.file_id
-    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
     if fetched.link is not None:
-        return RedirectResponse(fetched.link, headers=headers)
-    return Response(fetched.data, headers=headers, media_type=fetched.content_type)
+        return RedirectResponse(fetched.link, headers=_INERT)
+    return Response(fetched.data, headers=_INERT, media_type=fetched.content_type)
 
 
 def _answer(request: Request, kept: KeptFile) -> UploadAnswer:
@@ -129,14 +157,20 @@ def _answer(request: Request, kept: KeptFile) -> UploadAnswer:
     return UploadAnswer(file_id=kept.file_id, size_bytes=kept.size_bytes, expires_at=expires_at)
 
 
+def _checked_type(content_type: str) -> str:
+    """Return what a client says a file is, or that nobody knows where that cannot be said in a header again."""
+    is_one = len(content_type) <= _MAX_TYPE_CHARS and _TYPE.fullmatch(content_type)
+    return content_type if is_one else _UNKNOWN_TYPE
+
+
 def _checked_name(name: str) -> str:
+    if len(name) > _MAX_NAME_CHARS:
+        raise CallerError(
+            "invalid_file_name", f"The file name has {len(name)} characters; {_MAX_NAME_CHARS} are the most."
+        )
     if name in (".", "..") or any(character in "/\\" or not character.isprintable() for character in name):
         raise CallerError(
             "invalid_file_name",
             f"The file name {name!r} holds a path or control characters; send the bare name, such as 'talk.wav'.",
-        )
-    if len(name) > _MAX_NAME_CHARS:
-        raise CallerError(
-            "invalid_file_name", f"The file name has {len(name)} characters; {_MAX_NAME_CHARS} are the most."
         )
     return name

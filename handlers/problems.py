@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.wire.api import Problem
@@ -61,6 +62,12 @@ def install(app: FastAPI) -> None:
         request.state.code = code
         headers = dict(error.headers) if error.headers else None
         return problem(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}", headers=headers)
+
+    @app.exception_handler(ClientDisconnect)
+    def caller_left(request: Request, error: ClientDisconnect) -> JSONResponse:
+        del error
+        request.state.code = "malformed_request"  # nobody reads the answer; the log shall not call it a bug
+        return problem(HTTPStatus.BAD_REQUEST, "malformed_request", "The connection ended before the body did.")
 
     @app.exception_handler(Exception)
     def bug(request: Request, error: Exception) -> JSONResponse:

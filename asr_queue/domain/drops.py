@@ -17,6 +17,8 @@ MANIFEST_SUFFIX: Final = ".manifest.json"
 MANIFEST_LINES_SUFFIX: Final = ".manifest.jsonl"
 RECEIPT_SUFFIX: Final = ".receipt.json"
 ERROR_SUFFIX: Final = ".error.json"
+_MAX_KEY_BYTES: Final = 1024
+"""The longest key that a bucket takes (S3 guide, "Naming objects")."""
 _RECORDINGS: Final = "audio"
 _WITH_TIMESTAMPS: Final = "+timestamps"
 _FILE_IDS: Final = UUID("6f0c1b9e-0d7e-5a53-9d0f-2f6f0b8d4a11")
@@ -81,11 +83,16 @@ class Drop:
         """Key of the note that says why it was refused."""
         return self.key + ERROR_SUFFIX
 
+    @property
+    def has_room_for_notes(self) -> bool:
+        """Whether the keys of its notes are such as a bucket takes."""
+        return max(len(key.encode()) for key in (self.receipt_key, self.error_key)) <= _MAX_KEY_BYTES
+
     def beside(self, name: str) -> str | None:
         """Return the key of an object that this manifest names relative to its own folder; None for no such name."""
-        if any(part in ("", ".", "..") for part in name.split("/")):
-            return None
-        return f"{self.key.rpartition('/')[0]}/{name}"
+        key = f"{self.key.rpartition('/')[0]}/{name}"
+        is_path = any(part in ("", ".", "..") for part in name.split("/"))
+        return None if is_path or "\0" in name or len(key.encode()) > _MAX_KEY_BYTES else key
 
 
 def dropped_file_id(key: str) -> str:

@@ -9,8 +9,6 @@ DROP_PREFIX: Final = "drop/"
 """Of the keys that clients choose by themselves."""
 UPLOADS_PREFIX: Final = "uploads/"
 PRESIGNED_SUFFIX: Final = ".presigned"
-FILE_ID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-"""Regular expression of a file id."""
 
 
 class FileKind(StrEnum):

@@ -60,6 +60,8 @@ def accept_drop(
     dropped = DroppedObject(key=key, etag=found.etag, modified_at=found.modified_at.isoformat())
     if drop.kind is DropKind.MATERIAL:
         return Accepted()
+    if not drop.has_room_for_notes:
+        return Accepted(refusal=CallerError("invalid_request", "The key is too long for that of a note beside it."))
     identity = _identity(dropped)
     # First of all: long after it became a batch, what it names may have gone.
     answered = table.get_answer(tenant=drop.tenant, key=identity, now=clock.now())

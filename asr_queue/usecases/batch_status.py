@@ -1,6 +1,7 @@
 """How far a batch has come."""
 
 from asr_queue.domain.batches import Progress
+from asr_queue.domain.ids import is_id
 from asr_queue.domain.items import Item
 from asr_queue.errors import CallerError
 from asr_queue.ports import ItemTable
@@ -20,7 +21,7 @@ def batch_status(batch_id: str, *, tenant: str | None, table: ItemTable) -> Stat
     Raises:
         CallerError: `batch_not_found`, for another tenant's too.
     """
-    found = table.load_batch(batch_id)
+    found = table.load_batch(batch_id) if is_id(batch_id) else None
     if found is None or (tenant is not None and found[0].tenant != tenant):
         raise CallerError("batch_not_found", f"There is no batch {batch_id!r}.", http_status=404)
     batch, items = found

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from asr_queue.domain.files import File
+from asr_queue.domain.ids import is_id
 from asr_queue.errors import CallerError
 from asr_queue.ports import Clock, ItemTable, ObjectStore
 
@@ -21,7 +22,7 @@ def complete_upload(
         CallerError: `file_not_found`, for another tenant's too; `file_not_uploaded` while bytes are missing;
             `file_expired` where they came too late; `upload_mismatch` where they are not what was agreed.
     """
-    file = table.get_file(file_id)
+    file = table.get_file(file_id) if is_id(file_id) else None
     if file is None or (tenant is not None and file.tenant != tenant):
         raise CallerError("file_not_found", f"There is no file {file_id!r}.", http_status=404)
     _refuse_expired(file, clock)

@@ -1,22 +1,19 @@
 """The submit that a dropped object stands for."""
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
 from asr_queue.domain.drops import MANIFEST_LINES_SUFFIX, Drop, DropKind, dropped_file_id
-from asr_queue.domain.files import FILE_ID, File
+from asr_queue.domain.files import File
+from asr_queue.domain.ids import is_id
 from asr_queue.domain.items import Operation
 from asr_queue.errors import CallerError
 from asr_queue.ports import Clock, ItemTable, ObjectStore
 from asr_queue.usecases.register_drops import register_drops
-from asr_queue.wire.api import MAX_CUSTOM_ID_CHARS, MAX_LABEL_CHARS, SubmitItem, SubmitRequest
-from asr_queue.wire.submits import read_submit, read_submit_lines
+from asr_queue.wire.api import MAX_CUSTOM_ID_CHARS, MAX_LABEL_CHARS, MAX_WORD_CHARS, SubmitItem, SubmitRequest
+from asr_queue.wire.submits import MAX_BODY_BYTES, read_submit, read_submit_lines
 
-_MAX_MANIFEST_BYTES: Final = 16 * 1024 * 1024
-"""Room for 1,000 items with the longest texts."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_FILE_ID: Final = re.compile(FILE_ID)
 
 
 def drop_request(
@@ -61,7 +58,7 @@ def _of_recording(drop: Drop) -> SubmitRequest:
     item = SubmitItem(
         operation=Operation.TRANSCRIBE.value,
         ref_audio=dropped_file_id(drop.key),
-        language=drop.language,
+        language=drop.language[:MAX_WORD_CHARS],  # a longer one is as unknown
         return_timestamps=drop.return_timestamps,
         custom_id=drop.name[-MAX_CUSTOM_ID_CHARS:],
     )
@@ -69,10 +66,10 @@ def _of_recording(drop: Drop) -> SubmitRequest:
 
 
 def _read_manifest(drop: Drop, size_bytes: int, store: ObjectStore) -> SubmitRequest:
-    if size_bytes > _MAX_MANIFEST_BYTES:
+    if size_bytes > MAX_BODY_BYTES:
         raise CallerError(
             "payload_too_large",
-            f"A manifest may have {_MAX_MANIFEST_BYTES} bytes at most, not {size_bytes}.",
+            f"A manifest may have {MAX_BODY_BYTES} bytes at most, not {size_bytes}.",
             http_status=413,
         )
     body = (store.get(drop.key) or b"").removeprefix(_BYTE_ORDER_MARK)
@@ -85,7 +82,7 @@ def _named_keys(request: SubmitRequest, drop: Drop) -> dict[int, str]:
     """Return the keys of dropped objects that items name, by the place of the item."""
     keys = {}
     for place, item in enumerate(request.items):
-        if _FILE_ID.fullmatch(item.ref_audio):
+        if is_id(item.ref_audio):
             continue
         key = drop.beside(item.ref_audio)
         if key is None:

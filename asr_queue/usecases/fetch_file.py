@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from asr_queue.domain.files import FILE_ID, File, FileKind
+from asr_queue.domain.files import File, FileKind
+from asr_queue.domain.ids import ID
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.ports import Clock, ItemTable, ObjectStore, Presigner
 
-_NAME: Final = re.compile(rf"(?:queue_[a-z_]+_)?({FILE_ID})(?:\.[a-z0-9]+)?")
+_NAME: Final = re.compile(rf"(?:queue_[a-z_]+_)?({ID})(?:\.[a-z0-9]+)?")
 _LINK_LIFE_S: Final = 60
 _PLAYABLE: Final = ("audio/", "video/")
 _UNKNOWN_TYPE: Final = "application/octet-stream"

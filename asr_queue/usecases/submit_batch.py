@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File
+from asr_queue.domain.ids import is_id
 from asr_queue.domain.items import Item, Operation
 from asr_queue.domain.languages import resolve
 from asr_queue.errors import AsrQueueError, CallerError, RetryableError
@@ -54,7 +55,7 @@ def submit_batch(
             `idempotency_key_reused`.
     """
     drafts = [_checked(item, place) for place, item in enumerate(request.items)]
-    uploads = table.get_files([draft.ref_audio for draft in drafts])
+    uploads = table.get_files([draft.ref_audio for draft in drafts if is_id(draft.ref_audio)])
     now = clock.now()
     if tenant is None:
         uploads = {file_id: file for file_id, file in uploads.items() if file.has_secret_id}

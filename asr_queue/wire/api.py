@@ -10,6 +10,10 @@ from asr_queue.domain.items import ItemStatus
 MAX_LABEL_CHARS = 500
 MAX_CUSTOM_ID_CHARS = 500
 MAX_TEXT_CHARS = 10_000
+MAX_WORD_CHARS = 64
+"""Of an operation or a language. What is refused is named in the answer, so that its length has to have a bound too."""
+MAX_REF_AUDIO_CHARS = 1024
+"""The longest key in a bucket, which a manifest may name."""
 
 
 class _Wire(BaseModel):
@@ -32,7 +36,9 @@ class PresignRequest(_Wire):
 
     file_name: str = ""
     size_bytes: Annotated[int, Field(ge=0)]
-    content_type: Annotated[str, Field(pattern=r"^[\w.+-]+/[\w.+-]+$", max_length=255)] = "application/octet-stream"
+    content_type: Annotated[str, Field(pattern="^[A-Za-z0-9_.+-]+/[A-Za-z0-9_.+-]+$", max_length=255)] = (
+        "application/octet-stream"
+    )
 
 
 class PresignedPart(_Wire):
@@ -67,9 +73,9 @@ class SubmitItem(_Wire):
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
-    operation: str
-    ref_audio: str
-    language: str | None = "auto"
+    operation: Annotated[str, Field(max_length=MAX_WORD_CHARS)]
+    ref_audio: Annotated[str, Field(max_length=MAX_REF_AUDIO_CHARS)]
+    language: Annotated[str, Field(max_length=MAX_WORD_CHARS)] | None = "auto"
     return_timestamps: bool = False
     custom_id: Annotated[str, Field(max_length=MAX_CUSTOM_ID_CHARS)] | None = None
     text: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = ""

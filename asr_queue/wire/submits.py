@@ -1,4 +1,4 @@
-"""Reading what is submitted: the body of a request, or a manifest. One validation for all of them."""
+"""Reading what is sent as JSON: the body of a request, or a manifest. One validation for all of them."""
 
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
@@ -7,9 +7,11 @@ from pydantic import BaseModel, ValidationError
 
 from asr_queue.domain.batches import MAX_ITEMS
 from asr_queue.errors import CallerError
-from asr_queue.wire.api import MAX_LABEL_CHARS, SubmitItem, SubmitRequest
+from asr_queue.wire.api import MAX_LABEL_CHARS, PresignRequest, SubmitItem, SubmitRequest
 
 M = TypeVar("M", bound=BaseModel)
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+"""Room for 1,000 items with the longest texts; whoever takes JSON in reads no more. The parser bounds depth, at 200."""
 _FIELDS_NAMED: Final = 5
 
 
@@ -20,6 +22,15 @@ def read_submit(body: bytes) -> SubmitRequest:
         CallerError: `malformed_json` or `invalid_request`, naming the first few fields that are wrong.
     """
     return _read(SubmitRequest, body)
+
+
+def read_presign(body: bytes) -> PresignRequest:
+    """Read what is going to be uploaded.
+
+    Raises:
+        CallerError: as for `read_submit`.
+    """
+    return _read(PresignRequest, body)
 
 
 def read_submit_lines(body: bytes, *, label: str) -> SubmitRequest:
