@@ -120,10 +120,16 @@ class Backlog:
 
 
 class WorkQueue(Protocol):
-    """Messages of one operation: delivered at least once, in no order."""
+    """Messages of one operation: delivered at least once, in no order.
 
-    def send(self, messages: Sequence[ItemMessage]) -> list[ItemMessage]:
-        """Send any number of messages; return those that were refused. A lost reply may send one twice."""
+    Tenants share it fairly: while one has much in flight, what others sent is delivered first.
+    """
+
+    def send(self, messages: Sequence[ItemMessage], *, tenant: str) -> list[ItemMessage]:
+        """Send any number of messages of one tenant; return those that were refused.
+
+        A lost reply may send one twice.
+        """
 
     def receive(self, *, max_messages: int, wait_s: int) -> list[Delivery]:
         """Receive up to `max_messages` (1 to 10) and hide them for the visibility timeout.

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ _MAX_MESSAGES = 10
 class _Message:
     body: str
     visible_at: datetime
+    tenant: str = ""
     receive_count: int = 0
     handle: str = ""
     old_handles: set[str] = field(default_factory=set)
@@ -56,15 +58,15 @@ class MemoryQueue:
         self._messages: list[_Message] = []
         self._lock = threading.Lock()
 
-    def send(self, messages: Sequence[ItemMessage]) -> list[ItemMessage]:
+    def send(self, messages: Sequence[ItemMessage], *, tenant: str) -> list[ItemMessage]:
         """Send messages; none is refused."""
-        self.send_bodies([message.model_dump_json() for message in messages])
+        self.send_bodies([message.model_dump_json() for message in messages], tenant=tenant)
         return []
 
-    def send_bodies(self, bodies: Sequence[str]) -> None:
+    def send_bodies(self, bodies: Sequence[str], *, tenant: str = "") -> None:
         """Send bodies as they are, whatever they hold."""
         with self._lock:
-            self._messages += [_Message(body, self._clock.now()) for body in bodies]
+            self._messages += [_Message(body, self._clock.now(), tenant) for body in bodies]
 
     def receive(self, *, max_messages: int, wait_s: int) -> list[Delivery]:
         """Receive up to `max_messages` (1 to 10)."""
@@ -118,6 +120,7 @@ class MemoryQueue:
         with self._lock:
             now = self._clock.now()
             visible = [message for message in self._messages if message.visible_at <= now]
+            in_flight = Counter(message.tenant for message in self._messages if message.visible_at > now)
             if self._chance is not None:
                 self._chance.shuffle(visible)
             deliveries: list[Delivery] = []
@@ -125,8 +128,12 @@ class MemoryQueue:
                 if message.receive_count >= self._max_receives:
                     self._messages.remove(message)
                     self.dead_letters.append(message.body)
-                elif len(deliveries) < max_messages:
-                    deliveries.append(self._deliver(message, now))
+            waiting = [message for message in visible if message.receive_count < self._max_receives]
+            while waiting and len(deliveries) < max_messages:
+                next_one = min(waiting, key=lambda message: in_flight[message.tenant])
+                waiting.remove(next_one)
+                in_flight[next_one.tenant] += 1
+                deliveries.append(self._deliver(next_one, now))
             return deliveries
 
     def _deliver(self, message: _Message, now: datetime) -> Delivery:

@@ -1,7 +1,9 @@
 """Messages in SQS."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from asr_queue.adapters.aws_errors import translated
@@ -24,9 +26,12 @@ class SqsWorkQueue:
         self._client = client
         self._queue_url = queue_url
 
-    def send(self, messages: Sequence[ItemMessage]) -> list[ItemMessage]:
-        """Send messages, ten a call; return those that were refused."""
-        return _refused(self._send_ten, messages)
+    def send(self, messages: Sequence[ItemMessage], *, tenant: str) -> list[ItemMessage]:
+        """Send messages of a tenant, ten a call; return those that were refused."""
+        # On a standard queue the group is what SQS is fair between ("fair queues"). A hash, since a group's name may
+        # not hold everything that a tenant's may.
+        group_id = hashlib.sha256(tenant.encode()).hexdigest()
+        return _refused(partial(self._send_ten, group_id), messages)
 
     def receive(self, *, max_messages: int, wait_s: int) -> list[Delivery]:
         """Receive up to `max_messages` (1 to 10)."""
@@ -73,8 +78,11 @@ class SqsWorkQueue:
         visible, in_flight = (int(answer["Attributes"][name]) for name in names)
         return Backlog(visible=visible, in_flight=in_flight)
 
-    def _send_ten(self, messages: Sequence[ItemMessage]) -> Mapping[str, Any]:
-        entries = [{"Id": str(i), "MessageBody": message.model_dump_json()} for i, message in enumerate(messages)]
+    def _send_ten(self, group_id: str, messages: Sequence[ItemMessage]) -> Mapping[str, Any]:
+        entries = [
+            {"Id": str(i), "MessageBody": message.model_dump_json(), "MessageGroupId": group_id}
+            for i, message in enumerate(messages)
+        ]
         answer: Mapping[str, Any] = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
         return answer
 

@@ -16,6 +16,7 @@ import uvicorn
 from ministack import app as ministack
 from ministack.core import lambda_runtime
 
+from asr_queue.local import fair_queues
 from asr_queue.local.snapshots import Snapshots
 from asr_queue.telemetry import log_to_stderr
 
@@ -69,6 +70,7 @@ def main() -> None:
     """Run the emulator."""
     fd, folder = sys.argv[1:]
     log_to_stderr("WARNING")
+    fair_queues.install()
     unpacked = Path(folder) / "tmp"
     shutil.rmtree(unpacked, ignore_errors=True)
     unpacked.mkdir(parents=True)

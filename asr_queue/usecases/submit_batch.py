@@ -192,7 +192,7 @@ def _send(batch: Batch, items: list[Item], table: ItemTable, queues: WorkQueues,
 
 
 def send_items(items: list[Item], queues: WorkQueues) -> int:
-    """Send a message for each item to the queue of its operation; return how many were refused."""
+    """Send a message for each of a batch's items to the queue of its operation; return how many were refused."""
     refused = 0
     for operation in {item.operation for item in items}:
         messages = [
@@ -200,5 +200,5 @@ def send_items(items: list[Item], queues: WorkQueues) -> int:
             for item in items
             if item.operation is operation
         ]
-        refused += len(queues[operation].send(messages))
+        refused += len(queues[operation].send(messages, tenant=items[0].tenant))
     return refused

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from uuid import uuid4
 
+import pytest
+
 from asr_queue.ports import Backlog, Delivery, WorkQueue
 from asr_queue.wire.messages import ItemMessage
 from tests.contract.conftest import VISIBILITY_TIMEOUT_S
@@ -35,25 +37,25 @@ def eventually(condition: Callable[[], bool]) -> bool:
 
 def test_every_message_that_was_sent_is_received(queue: WorkQueue) -> None:
     sent = messages(25)
-    assert queue.send(sent) == []
+    assert queue.send(sent, tenant="acme") == []
     received = [ItemMessage.parse(delivery.body) for delivery in receive_all(queue, 25)]
     assert sorted(message.index for message in received) == list(range(25))
     assert set(received) == set(sent)
 
 
 def test_sending_nothing_does_nothing(queue: WorkQueue) -> None:
-    assert queue.send([]) == []
+    assert queue.send([], tenant="acme") == []
     assert queue.receive(max_messages=1, wait_s=0) == []
 
 
 def test_a_receive_gives_no_more_than_it_was_asked_for(queue: WorkQueue) -> None:
-    queue.send(messages(12))
+    queue.send(messages(12), tenant="acme")
     assert len(queue.receive(max_messages=6, wait_s=1)) <= 6
     assert len(queue.receive(max_messages=10, wait_s=1)) <= 10
 
 
 def test_a_received_message_is_hidden_until_its_time_is_over(queue: WorkQueue) -> None:
-    queue.send(messages(1))
+    queue.send(messages(1), tenant="acme")
     [first] = queue.receive(max_messages=10, wait_s=1)
     assert queue.receive(max_messages=10, wait_s=0) == []
     [second] = queue.receive(max_messages=10, wait_s=PATIENCE_S)
@@ -64,7 +66,7 @@ def test_a_received_message_is_hidden_until_its_time_is_over(queue: WorkQueue) -
 
 
 def test_an_extended_message_stays_hidden(queue: WorkQueue) -> None:
-    queue.send(messages(1))
+    queue.send(messages(1), tenant="acme")
     [delivery] = queue.receive(max_messages=10, wait_s=1)
     assert queue.extend([delivery.receipt_handle], visibility_s=60) == []
     time.sleep(VISIBILITY_TIMEOUT_S + 0.5)
@@ -73,7 +75,7 @@ def test_an_extended_message_stays_hidden(queue: WorkQueue) -> None:
 
 
 def test_a_message_that_is_handed_back_comes_again_at_once(queue: WorkQueue) -> None:
-    queue.send(messages(1))
+    queue.send(messages(1), tenant="acme")
     [delivery] = queue.receive(max_messages=10, wait_s=1)
     assert queue.extend([delivery.receipt_handle], visibility_s=0) == []
     [again] = queue.receive(max_messages=10, wait_s=1)
@@ -81,7 +83,7 @@ def test_a_message_that_is_handed_back_comes_again_at_once(queue: WorkQueue) -> 
 
 
 def test_a_deleted_message_never_comes_again(queue: WorkQueue) -> None:
-    queue.send(messages(11))
+    queue.send(messages(11), tenant="acme")
     handles = [delivery.receipt_handle for delivery in receive_all(queue, 11)]
     assert queue.delete(handles) == []
     time.sleep(VISIBILITY_TIMEOUT_S + 0.5)
@@ -90,10 +92,10 @@ def test_a_deleted_message_never_comes_again(queue: WorkQueue) -> None:
 
 
 def test_a_handle_that_names_nothing_fails_and_costs_the_others_nothing(queue: WorkQueue) -> None:
-    queue.send(messages(1))
+    queue.send(messages(1), tenant="acme")
     [delivery] = queue.receive(max_messages=10, wait_s=1)
     queue.delete([delivery.receipt_handle])
-    queue.send(messages(1))
+    queue.send(messages(1), tenant="acme")
     [other] = queue.receive(max_messages=10, wait_s=1)
     failed = queue.extend([delivery.receipt_handle, other.receipt_handle], visibility_s=30)
     assert failed in ([], [delivery.receipt_handle])
@@ -101,7 +103,30 @@ def test_a_handle_that_names_nothing_fails_and_costs_the_others_nothing(queue: W
 
 
 def test_the_backlog_counts_what_waits_and_what_is_out(queue: WorkQueue) -> None:
-    queue.send(messages(3))
+    queue.send(messages(3), tenant="acme")
     assert eventually(lambda: queue.backlog() == Backlog(visible=3, in_flight=0))
     queue.receive(max_messages=1, wait_s=1)
     assert eventually(lambda: queue.backlog() == Backlog(visible=2, in_flight=1))
+
+
+def test_a_tenant_with_one_message_does_not_wait_for_one_with_many(queue: WorkQueue, kind: str) -> None:
+    if kind == "moto":
+        pytest.skip("moto knows nothing of fair queues")
+    queue.send(messages(60), tenant="many")
+    in_flight = [*queue.receive(max_messages=10, wait_s=1), *queue.receive(max_messages=10, wait_s=1)]
+    [single] = few = messages(1)
+    queue.send(few, tenant="few")
+    received = [ItemMessage.parse(delivery.body) for delivery in queue.receive(max_messages=10, wait_s=1)]
+    assert single in received
+    assert len(received) == 10, "the rest goes to who has more waiting"
+    assert len(in_flight) == 20
+
+
+def test_two_tenants_with_much_waiting_share_what_is_delivered(queue: WorkQueue, kind: str) -> None:
+    if kind == "moto":
+        pytest.skip("moto knows nothing of fair queues")
+    first, second = messages(40), messages(40)
+    queue.send(first, tenant="first")
+    queue.send(second, tenant="second")
+    received = {ItemMessage.parse(delivery.body) for delivery in receive_all(queue, 20)}
+    assert 8 <= len(received & set(first)) <= 12
