@@ -126,9 +126,7 @@ class Decoder:
     def _new_pool(self) -> ProcessPool:
         # spawn: a fork would copy the engine's threads' locks in whatever state they are.
         context: Any = multiprocessing.get_context("spawn")
-        pool = ProcessPool(
-            max_workers=self._processes, initializer=prepare_process, initargs=[self._folder], context=context
-        )
+        pool = ProcessPool(max_workers=self._processes, initializer=prepare_process, context=context)
         for _ in range(self._processes):
             pool.schedule(_warm_up)
         return pool

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -34,11 +33,8 @@ class Refusal:
     message: str
 
 
-def prepare_process(folder: Path) -> None:
-    """Make this process fit for files from strangers: bounded memory, silent, gone as soon as its parent is.
-
-    A parent that was killed cannot remove the folder of files under way; then the last of its children does.
-    """
+def prepare_process() -> None:
+    """Make this process fit for files from strangers: bounded memory, silent, gone as soon as its parent is."""
     if sys.platform == "linux":
         import resource
 
@@ -46,7 +42,7 @@ def prepare_process(folder: Path) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (used_bytes + _MEMORY_BYTES, used_bytes + _MEMORY_BYTES))
     # mpg123 writes about damaged frames to standard error, which belongs to the worker's log.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def decode_file(source: Path, target: Path, *, sample_rate_hz: int, max_audio_s: float) -> int | Refusal:
@@ -129,9 +125,8 @@ def _check_long_enough(audio_s: float) -> None:
         )
 
 
-def _end_with_parent(folder: Path) -> None:
+def _end_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()
-        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)

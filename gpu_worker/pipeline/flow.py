@@ -14,13 +14,10 @@ and goes on from there. Memory: files while they are fetched, and samples in map
 import logging
 import os
 import queue
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -37,6 +34,7 @@ from gpu_worker.pipeline.pass_watch import PassWatch
 from gpu_worker.pipeline.prepare import prepare
 from gpu_worker.pipeline.publish import Ended, Publisher
 from gpu_worker.pipeline.receive import claim, receive
+from gpu_worker.pipeline.scratch import scratch_folder
 from gpu_worker.protection import TaskProtection
 from gpu_worker.settings import WorkerSettings
 from gpu_worker.work import Assembled, Chunk, Claimed, Failed, Received, Recognised
@@ -122,9 +120,9 @@ class Flow:
         """
         settings = self._settings
         with (
-            tempfile.TemporaryDirectory(prefix="asr-queue-", ignore_cleanup_errors=True) as folder,
+            scratch_folder() as folder,
             Decoder(
-                Path(folder),
+                folder,
                 processes=settings.decode_processes,
                 timeout_s=settings.decode_timeout_s,
                 sample_rate_hz=self._engine.limits.sample_rate_hz,
@@ -135,7 +133,7 @@ class Flow:
             if (protection := self._protection) is not None:
                 self._start("protection", lambda: self._keep_protection(protection))
             receiving = self._start("receive", lambda: self._receive(decoder))
-            self._start("watchdog", lambda: self._watch_passes(receiving, folder))
+            self._start("watchdog", lambda: self._watch_passes(receiving))
             later_stages = [
                 self._start("infer", self._infer),
                 self._start("assemble", self._assemble),
@@ -339,7 +337,7 @@ class Flow:
     def _keep_protection(self, protection: TaskProtection) -> None:
         protection.keep(lambda: bool(self._leases.held()), until=self._finished)
 
-    def _watch_passes(self, receiving: threading.Thread, folder: str) -> None:
+    def _watch_passes(self, receiving: threading.Thread) -> None:
         limit_s = self._settings.pass_timeout_s
         while not self._finished.wait(_WATCH_S):
             if keys := self._watch.overdue(limit_s):
@@ -349,6 +347,5 @@ class Flow:
                 # The pass's own items come back when their leases end, and then ride alone.
                 rest = [handle for handle in self._leases.held() if handle not in keys]
                 self._leases.give_back(rest, visibility_s=0)
-                shutil.rmtree(folder, ignore_errors=True)
                 # A pass that hangs in the device's driver can be ended in no other way.
                 os._exit(STATUS_STUCK)

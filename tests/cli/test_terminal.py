@@ -28,7 +28,7 @@ def on_terminal(server: ContractServer, cwd: Path, *arguments: str, stdout: int 
     )
     os.close(theirs)
     seen = b""
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 60
     try:
         while time.monotonic() < deadline_s:
             if not select.select([ours], [], [], 0.1)[0]:
@@ -40,7 +40,7 @@ def on_terminal(server: ContractServer, cwd: Path, *arguments: str, stdout: int 
             if not block:
                 break
             seen += block
-        return process.wait(5), seen.decode()
+        return process.wait(60), seen.decode()
     finally:
         process.kill()
         process.wait()

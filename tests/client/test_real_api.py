@@ -121,14 +121,14 @@ def test_the_steps_one_by_one(client: Client) -> None:
     submitted = client.submit([transcribe_item(uploaded.file_id, custom_id="one")], label="mine", idempotency_key="k")
     again = client.submit([transcribe_item(uploaded.file_id, custom_id="one")], label="mine", idempotency_key="k")
     assert again.batch_id == submitted.batch_id
-    batch = client.wait(submitted.batch_id, deadline_s=10)
+    batch = client.wait(submitted.batch_id, deadline_s=60)
     assert (batch.label, batch.items[0].custom_id) == ("mine", "one")
     assert client.fetch(batch.items[0]).text == "déjà vu"
 
 
 def test_a_transcript_is_gone_after_thirty_minutes(client: Client, running: Running) -> None:
     submitted = client.submit([transcribe_item(client.upload(b"hello").file_id)])
-    [item] = client.wait(submitted.batch_id, deadline_s=10).items
+    [item] = client.wait(submitted.batch_id, deadline_s=60).items
     running.clock.advance(30 * 60)
     with pytest.raises(ApiError) as raised:
         client.fetch(item)

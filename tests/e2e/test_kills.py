@@ -96,6 +96,6 @@ def test_nothing_outlives_the_system(up: Callable[..., AbstractContextManager[St
     with up("--engine", "echo", "--workers", "2") as stack:
         family = psutil.Process(stack.process.pid).children(recursive=True)
         assert len(stack.children("gpu_worker")) == 2
-    _gone, alive = psutil.wait_procs(family, timeout=1)
+    _gone, alive = psutil.wait_procs(family, timeout=30)
     # Where nobody reaps orphans, as in a container without an init, the dead stay listed.
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def eventually(condition: Callable[[], bool], *, patience_s: float = 20) -> bool:
+def eventually(condition: Callable[[], bool], *, patience_s: float = 60) -> bool:
     """Return whether a condition comes true in time."""
     until_s = time.monotonic() + patience_s
     while time.monotonic() < until_s:

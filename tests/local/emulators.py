@@ -51,7 +51,7 @@ def emulator(folder: Path, **variables: str) -> Iterator[Emulator]:
         child = Child(program, lifeline=lifeline, logs=folder)
         try:
             url = embedded.url_of(listening)
-            with urllib.request.urlopen(f"{url}/_ministack/ready", timeout=20) as answer:
+            with urllib.request.urlopen(f"{url}/_ministack/ready", timeout=60) as answer:
                 assert answer.status == 200
             yield Emulator(url, child, lifeline)
         finally:

@@ -151,7 +151,7 @@ class Rig:
             if isinstance(self.engine, RecordingEngine):
                 self.engine.may_go_on.set()
             flow.stop()
-            thread.join(20)
+            thread.join(60)
         assert statuses == [0]
 
     def items(self, batch_id: str) -> Sequence[Item]:
@@ -177,7 +177,7 @@ class Rig:
         self.clock.advance(61)
 
 
-def until(condition, *, timeout_s: float = 20.0) -> None:
+def until(condition, *, timeout_s: float = 60.0) -> None:
     """Wait until something is so."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():

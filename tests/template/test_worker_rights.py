@@ -114,7 +114,7 @@ def test_the_task_has_what_the_worker_needs(stack: Stack, tmp_path: Path) -> Non
         try:
             until(lambda: _finished(batch_id, aws))
             worker.send_signal(signal.SIGTERM)
-            assert worker.wait(15) == 0
+            assert worker.wait(60) == 0
         finally:
             worker.kill()
     status = batch_status(batch_id, tenant="t", table=aws.table)
