@@ -5,11 +5,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from asr_queue.local import embedded, environment
 from asr_queue.local.processes import Child, Lifeline
 from tests.sam import build
+
+# The same examples on each run, however slow the machine; `--hypothesis-profile=nightly` looks for new ones.
+hypothesis.settings.register_profile("push", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("nightly", deadline=None, max_examples=2000, print_blob=True)
+hypothesis.settings.load_profile("push")
 
 # A shell that starts something in the background has it ignore Ctrl-C, and so do its children, for ever. Tests that
 # interrupt would wait for nothing.

@@ -20,7 +20,7 @@ from asr_queue.ports import ItemTable, ObjectStore, WorkQueue
 from asr_queue.settings import ResourceSettings
 from tests.contract import second_aws
 
-VISIBILITY_TIMEOUT_S = 2
+VISIBILITY_TIMEOUT_S = 4
 MAX_RECEIVES = 3
 MANY = 120
 """Items of a batch that needs more than one transaction."""
