@@ -1,0 +1,130 @@
+"""The clients of a run, and what each of them was told."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx
+
+from tests.faults.plan import Client
+from tests.faults.recordings import Recording
+
+_PAUSE_S: Final = 0.05
+_TRY_AGAIN: Final = frozenset({429, 503})
+
+
+@dataclass(slots=True)
+class Poll:
+    """One answer to the question how far a batch has come."""
+
+    began_s: float
+    ended_s: float
+    answer: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Story:
+    """All that one client was told."""
+
+    client: Client
+    files: list[str] = field(default_factory=list)
+    """Id of each upload."""
+    submitted: dict[str, Any] | None = None
+    polls: list[Poll] = field(default_factory=list)
+    fetched: dict[str, set[bytes]] = field(default_factory=dict)
+    """What each item's transcript was, by item id, whenever it was fetched."""
+    surprises: list[str] = field(default_factory=list)
+    """Answers that nobody may get, whatever fails."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last poll showed every item final."""
+        if not self.polls:
+            return False
+        last = self.polls[-1].answer
+        return bool(last["completed"] + last["failed"] == last["total"])
+
+
+class Actor:
+    """Plays a client against an API."""
+
+    def __init__(self, client: Client, recordings: list[Recording], http: httpx.AsyncClient, key: str) -> None:
+        self.story = Story(client)
+        self._client = client
+        self._recordings = recordings
+        self._http = http
+        self._headers = {"X-API-Key": key}
+
+    async def act(self) -> None:
+        """Upload, submit, poll to the end, fetch. Ends early where the client gives up."""
+        client, story = self._client, self.story
+        await asyncio.sleep(client.begins_s)
+        for place in client.uploads:
+            data = b"no audio at all" if place < 0 else self._recordings[place].data
+            answer = await self._insist("POST", "/api/v1/files/upload", files={"file": ("clip", data)})
+            story.files.append(str(answer["file_id"]))
+        items = [{"operation": "transcribe", "ref_audio": story.files[place]} for place in client.items]
+        story.submitted = await self._ask(
+            "POST",
+            "/api/v1/queue/submit",
+            tries=client.tries,
+            json={"label": client.label, "items": items},
+            headers={"Idempotency-Key": client.label},
+        )
+        if story.submitted is None:
+            return
+        batch_id = story.submitted["batch_id"]
+        await asyncio.gather(*(self._poll(batch_id, number) for number in range(client.pollers)))
+        await self.fetch()
+
+    async def look_again(self) -> None:
+        """Poll and fetch once more, after all has ended."""
+        if self.story.is_finished and self.story.submitted is not None:
+            await self._poll_once(self.story.submitted["batch_id"])
+            await self.fetch()
+
+    async def fetch(self) -> None:
+        """Fetch every transcript there is."""
+        for item in self.story.polls[-1].answer["items"] if self.story.polls else ():
+            if item["url"] is not None:
+                text = await self._insist("GET", item["url"])
+                self.story.fetched.setdefault(item["item_id"], set()).add(json.dumps(text, sort_keys=True).encode())
+
+    async def _poll(self, batch_id: str, number: int) -> None:
+        await asyncio.sleep(number * self._client.poll_every_s / 2)
+        while not self.story.is_finished:
+            await self._poll_once(batch_id)
+            await asyncio.sleep(self._client.poll_every_s)
+
+    async def _poll_once(self, batch_id: str) -> None:
+        began_s = time.monotonic()
+        answer = await self._insist("GET", f"/api/v1/queue/status/{batch_id}")
+        self.story.polls.append(Poll(began_s, time.monotonic(), answer))
+
+    async def _insist(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        answer = None
+        while answer is None:
+            answer = await self._ask(method, path, tries=1000, **request)
+        return answer
+
+    async def _ask(self, method: str, path: str, *, tries: int, **request: Any) -> dict[str, Any] | None:
+        """Ask until there is an answer that says yes; None where that takes too many tries."""
+        request["headers"] = self._headers | request.get("headers", {})
+        for _ in range(tries):
+            try:
+                answer = await self._http.request(method, path, **request)
+            except httpx.TransportError:
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            if answer.status_code == 200:
+                return dict(answer.json())
+            if answer.status_code not in _TRY_AGAIN and not _is_in_progress(answer):
+                self.story.surprises.append(f"{method} {path} was answered {answer.status_code} {answer.text[:200]}")
+            await asyncio.sleep(_PAUSE_S)
+        return None
+
+
+def _is_in_progress(answer: httpx.Response) -> bool:
+    return answer.status_code == 409 and answer.json().get("code") == "request_in_progress"

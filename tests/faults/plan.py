@@ -1,0 +1,98 @@
+"""What a seed does: who submits what, and who is killed or stalled when. All of it is drawn from the seed alone."""
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+from tests.faults.system import TENANTS, VISIBILITY_TIMEOUT_S
+from tests.faults.hurried import SPEED
+
+_LEASE_S: Final = VISIBILITY_TIMEOUT_S / SPEED
+_LARGE_ITEMS: Final = 60
+"""More than one transaction takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """One who uploads, submits one batch, polls it and fetches its transcripts."""
+
+    label: str
+    """Of its batch; no other has it."""
+    tenant: str
+    begins_s: float
+    uploads: tuple[int, ...]
+    """Places among the recordings; minus one for bytes that are none."""
+    items: tuple[int, ...]
+    """Places among the uploads."""
+    tries: int
+    """How often it asks to submit before it gives up."""
+    pollers: int
+    poll_every_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harm:
+    """Something done to a process."""
+
+    at_s: float
+    name: str
+    stall_s: float | None
+    """How long it stands still; None where it is killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One seed's script. Times count from its beginning."""
+
+    seed: int
+    chaos_s: float
+    """How long calls fail; then everything works, and all must end."""
+    clients: tuple[Client, ...]
+    harms: tuple[Harm, ...]
+    poison: int
+    """Messages that name nothing."""
+
+
+def plan(seed: int, *, names: list[str], recordings: int) -> Plan:
+    """Draw a plan.
+
+    Args:
+        seed: any number.
+        names: the processes that may be harmed.
+        recordings: how many there are.
+    """
+    chance = random.Random(f"{seed} plan")
+    chaos_s = chance.uniform(0.8, 2.0)
+    return Plan(
+        seed=seed,
+        chaos_s=chaos_s,
+        clients=tuple(_client(chance, f"{seed}-{number}", recordings) for number in range(chance.randint(1, 3))),
+        harms=tuple(_harm(chance, names, chaos_s) for _ in range(chance.choice((0, 1, 1, 1, 2, 3)))),
+        poison=chance.choice((0,) * 19 + (2,)),
+    )
+
+
+def _client(chance: random.Random, label: str, recordings: int) -> Client:
+    uploads = tuple(
+        -1 if chance.random() < 0.1 else chance.randrange(recordings) for _ in range(chance.choice((1, 2, 3, 5)))
+    )
+    items = _LARGE_ITEMS if chance.random() < 0.03 else chance.choice((1, 2, 4, 8))
+    return Client(
+        label=label,
+        tenant=chance.choice(TENANTS),
+        begins_s=chance.uniform(0, 0.4),
+        uploads=uploads,
+        items=tuple(chance.randrange(len(uploads)) for _ in range(items)),
+        tries=chance.choice((1, 1000, 1000, 1000)),
+        pollers=chance.choice((1, 1, 2)),
+        poll_every_s=chance.uniform(0.03, 0.2),
+    )
+
+
+def _harm(chance: random.Random, names: list[str], chaos_s: float) -> Harm:
+    is_kill = chance.random() < 0.6
+    return Harm(
+        at_s=chance.uniform(0.1, chaos_s),
+        name=chance.choice(names),
+        stall_s=None if is_kill else chance.uniform(1.2, 2.2) * _LEASE_S,
+    )
