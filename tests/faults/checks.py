@@ -1,4 +1,4 @@
-"""What must be true of every run, whatever failed in it. Each check returns sentences; none of them, and all is well."""
+"""What must be true of every run, whatever failed in it. Each check yields what is wrong, in sentences."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def answers_agree(story: Story) -> Iterator[str]:
 def everything_ended(
     story: Story, rows: Mapping[str, BatchRows], receives: Mapping[str, int], max_receives: int
 ) -> Iterator[str]:
-    """An accepted batch is there once, with all its items final; a submit that nobody was answered is there at most once.
+    """An accepted batch is there once, and one that its client was never told of at most once; all items are final.
 
     Args:
         rows: every batch that anybody tried to create for this client.

@@ -4,8 +4,8 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-from tests.faults.system import TENANTS, VISIBILITY_TIMEOUT_S
 from tests.faults.hurried import SPEED
+from tests.faults.system import TENANTS, VISIBILITY_TIMEOUT_S
 
 _LEASE_S: Final = VISIBILITY_TIMEOUT_S / SPEED
 _LARGE_ITEMS: Final = 60

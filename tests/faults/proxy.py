@@ -1,7 +1,7 @@
 """Stands between the system and its AWS, and has each call meet its fate.
 
-Not microburst, which was tried: it fails calls well, but knows no messages. Here a message can be lost, doubled, delayed
-or delivered again, and a call can take effect after its caller was told that it failed.
+Not microburst: it fails calls well, but knows no messages. Here a message can be lost, doubled, delayed or delivered
+again, and a call can take effect after its caller was told that it failed.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ _LIMIT_BYTES: Final = 1 << 20
 _RESETTING: Final = struct.pack("ii", 1, 0)
 
 
-class _Reset(Exception):
+class _ResetError(Exception):
     """The caller is to lose its connection."""
 
 
-class _Cut(Exception):
+class _CutError(Exception):
     """The caller is to get this much of an answer, and then the end of its connection."""
 
     def __init__(self, part: bytes) -> None:
@@ -97,10 +97,10 @@ class Proxy:
                 answer = await self._fate_of(call, reader)
                 writer.write(answer)
                 await writer.drain()
-        except _Reset:
+        except _ResetError:
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETTING)
             writer.transport.abort()
-        except _Cut as cut:
+        except _CutError as cut:
             writer.write(cut.part)
         except (ConnectionError, asyncio.IncompleteReadError):
             writer.transport.abort()  # the caller has died, or has given up
@@ -117,23 +117,23 @@ class Proxy:
             case Fate.FAILED:
                 return failed(call).packed()
             case Fate.RESET:
-                raise _Reset
+                raise _ResetError
             case Fate.SILENT:
                 await _until_given_up(reader)
-                raise _Reset
+                raise _ResetError
             case Fate.REPLY_LOST:
                 await self._forward(call)
-                raise _Reset
+                raise _ResetError
             case Fate.REPLY_CUT:
                 whole = (await self._forward(call)).packed()
-                raise _Cut(whole[: max(1, len(whole) - 5)])
+                raise _CutError(whole[: max(1, len(whole) - 5)])
             case Fate.DONE_BUT_FAILED:
                 await self._forward(call)
                 return failed(call).packed()
             case Fate.DONE_BUT_SILENT:
                 await self._forward(call)
                 await _until_given_up(reader)
-                raise _Reset
+                raise _ResetError
             case Fate.SLOW:
                 await asyncio.sleep(self._chance.uniform(*_SLOW_S))
                 return (await self._forward(call)).packed()

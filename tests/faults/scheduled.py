@@ -61,7 +61,7 @@ def _sweep() -> None:
             sweep.run(services())
         except RetryableError as error:
             logger.warning("sweep_failed", extra={"code": error.code})
-        except Exception:
+        except Exception:  # noqa: BLE001 - as Lambda: the next call is another one
             logger.exception("sweep_bug")
         pause.wait(max(0.0, began_s + _SWEEP_EVERY_S - time.monotonic()))
 
