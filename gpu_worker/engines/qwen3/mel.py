@@ -83,11 +83,12 @@ class LogMel:
         """Return float32[n_seconds, 100, 128], log10; -inf past the end of a clip."""
         samples = flat[starts[:, None] + self._offsets]
         spectrum = torch.fft.rfft(samples.unfold(1, _FFT, _HOP) * self._window)
-        powers = spectrum.abs().square() @ self._filters
+        powers: Tensor = spectrum.abs().square() @ self._filters
         return powers.clamp_(min=1e-10).log10_().masked_fill_(self._is_past(valid), -torch.inf)
 
     def _is_past(self, valid: Tensor) -> Tensor:
-        return (torch.arange(FRAMES_A_SECOND, device=self._device) >= valid[:, None])[..., None]
+        past: Tensor = torch.arange(FRAMES_A_SECOND, device=self._device) >= valid[:, None]
+        return past[..., None]
 
 
 def seconds_in(n_frames: int) -> int:
