@@ -22,7 +22,15 @@ def main() -> int:
     aws = connect(settings)
     engine = create(
         settings.engine,
-        EngineSettings(cache_dir=settings.cache_dir, model=settings.model, threads=settings.threads),
+        EngineSettings(
+            cache_dir=settings.cache_dir,
+            model=settings.model,
+            aligner=settings.aligner,
+            device=settings.device,
+            dtype=settings.dtype,
+            micro_batch=settings.micro_batch,
+            threads=settings.threads,
+        ),
     )
     agent_uri = EcsSettings().ecs_agent_uri
     flow = Flow(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,16 @@ class Limits:
     """Inputs in one `run`, at least 1."""
     max_chunk_s: float
     """Longest audio of one input, in seconds."""
+    max_chunk_with_words_s: float | None = None
+    """The same where word times are asked for; None where that makes no difference."""
     sample_rate_hz: int
     """Rate that the samples must have."""
     languages: frozenset[str]
     """Codes (of `asr_queue.domain.languages`) that may be given as a hint."""
+
+    def longest_s(self, *, with_words: bool) -> float:
+        """Return the longest audio of an input whose word times are asked for, or not."""
+        return (with_words and self.max_chunk_with_words_s) or self.max_chunk_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +43,13 @@ class SpeechInput:
     """One chunk of speech to recognise."""
 
     samples: Samples
-    """At least one sample, at most `limits.max_chunk_s`."""
+    """At least one sample, at most `limits.longest_s`."""
     language: str | None
     """Language code to take as given, or None to identify it."""
     want_words: bool
     """Whether word times are asked for."""
+    has_speech: bool | None = None
+    """What `SpeechEngine.has_speech` said of the samples; None where it was not asked, and `run` finds out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +61,13 @@ class Recognition:
     language: str | None
     """Code of the given or identified language; None where nothing was said and none was given."""
     words: tuple[Word, ...] | None
-    """Seconds from the start of the chunk, in order; None unless asked for."""
+    """Seconds from the start of the chunk, in order; None unless asked for. All words of the text, or none."""
+    timestamps_unavailable: str | None = None
+    """Why there are none though they were asked for and something was said; for people."""
+    is_truncated: bool = False
+    """Whether the model was stopped before it had come to an end: the text may lack what was said last."""
+    is_repetitive: bool = False
+    """Whether the model had said one thing over and over, which the text has once: much may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +89,7 @@ class Engine(Protocol[In_contra, Out_co]):
 
     @property
     def limits(self) -> Limits:
-        """Known before `load`."""
+        """Known before `load`, which may narrow them to what the device has room for."""
 
     def load(self) -> None:
         """Put the weights on the device and warm up; idempotent."""
@@ -102,8 +116,27 @@ class EngineSettings:
     """Folder that weights may be kept in; made when it is missing."""
     model: str | None = None
     """Folder or hub name of other weights; None for the engine's own."""
+    aligner: str | None = None
+    """Folder or hub name of other weights for word times, or NO_ALIGNER; None for the engine's own."""
+    device: str | None = None
+    """Where to compute, as the engine's library names it; None for the best there is."""
+    dtype: str | None = None
+    """Type of the weights, as the engine's library names it; None for the one that suits the device."""
+    micro_batch: int = 16
+    """Most inputs of one `run` that will be asked for, at least 1; the engine may take fewer."""
     threads: int | None = None
     """Processor threads to use, at least 1; None for every core that this process may run on."""
 
 
-SpeechEngine: TypeAlias = Engine[SpeechInput, Recognition]
+NO_ALIGNER: Final = "none"
+"""In the place of an aligner's name: word times are not wanted from this worker."""
+
+
+class SpeechEngine(Engine[SpeechInput, Recognition], Protocol):
+    """Recognises speech."""
+
+    def has_speech(self, samples: Samples) -> bool | None:
+        """Whether anybody speaks, where `run` would have to find that out first; None where it would not.
+
+        May be called from any thread while the engine is loaded, beside `run` too: so the device need not wait for it.
+        """

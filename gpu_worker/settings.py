@@ -1,6 +1,7 @@
 """Settings of one worker, built once at its entry and passed down."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -18,6 +19,12 @@ class WorkerSettings(ResourceSettings, LeaseSettings):
     """Name of the speech engine, as `gpu_worker.engines.catalog` has it."""
     model: str | None = None
     """Folder or hub name of other weights; None for the engine's own."""
+    aligner: str | None = None
+    """Folder or hub name of other weights for word times, or `none`; None for the engine's own."""
+    device: str | None = None
+    """Where an engine that uses PyTorch computes; None for the GPU if there is one."""
+    dtype: Literal["float32", "bfloat16"] | None = None
+    """Type of such an engine's weights; None for bfloat16 on a GPU and float32 elsewhere."""
     cache_dir: Path = Field(default_factory=lambda: Path.home() / ".cache" / "asr-queue")
     """Folder that weights may be kept in."""
     threads: int | None = Field(default=None, ge=1)

@@ -49,6 +49,8 @@ class Chunk:
     """Where the chunk begins in the item's audio."""
     duration_s: float
     samples: Samples = field(repr=False)
+    has_speech: bool | None = None
+    """What the engine's `has_speech` said of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,3 +89,9 @@ class Assembled:
     language: str | None
     """Language code."""
     words: tuple[Word, ...] | None
+    timestamps_unavailable: str | None = None
+    """Why there are no word times though they were asked for; for people."""
+    is_truncated: bool = False
+    """Whether the text of any chunk may lack its end."""
+    is_repetitive: bool = False
+    """Whether the model ran in circles in any chunk."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from asr_queue.domain.languages import NAMES
 from asr_queue.domain.transcript import Word
-from gpu_worker.engine import Done, EngineSettings, Failed, Limits, Recognition, SpeechInput
+from gpu_worker.engine import Done, EngineSettings, Failed, Limits, Recognition, Samples, SpeechInput
 from gpu_worker.engines.inputs import refusal
 
 _LIMITS = Limits(max_micro_batch=16, max_chunk_s=30.0, sample_rate_hz=16_000, languages=frozenset(NAMES))
@@ -45,6 +45,9 @@ class EchoEngine:
         if pass_s > 0:
             time.sleep(pass_s)
         return [_outcome(one) for one in micro_batch]
+
+    def has_speech(self, samples: Samples) -> None:
+        """Leave it to `run`."""
 
     def unload(self) -> None:
         """Forbid `run` until the next `load`."""

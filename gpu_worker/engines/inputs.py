@@ -15,9 +15,10 @@ def refusal(one: SpeechInput, limits: Limits) -> CallerError | None:
     if samples.size == 0:
         return CallerError("audio_empty", "The audio has no samples; send a recording with sound in it.")
     audio_s = samples.size / limits.sample_rate_hz
-    if samples.size > round(limits.max_chunk_s * limits.sample_rate_hz):
+    longest_s = limits.longest_s(with_words=one.want_words)
+    if samples.size > round(longest_s * limits.sample_rate_hz):
         return CallerError(
-            "audio_too_long", f"One chunk holds at most {limits.max_chunk_s:g} s, but this one has {audio_s:.2f} s."
+            "audio_too_long", f"One chunk holds at most {longest_s:g} s, but this one has {audio_s:.2f} s."
         )
     if not np.isfinite(samples).all():
         return CallerError("audio_not_finite", "The audio holds values that are no numbers (NaN or infinity).")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from asr_queue.errors import EngineLoadError, EngineOutOfMemoryError
-from gpu_worker.engine import Done, EngineSettings, Failed, Limits, Recognition, SpeechInput
+from gpu_worker.engine import Done, EngineSettings, Failed, Limits, Recognition, Samples, SpeechInput
 from gpu_worker.engines.inputs import refusal
 from gpu_worker.engines.speech import SAMPLE_RATE_HZ
 from gpu_worker.engines.whisper_recogniser import Recogniser
@@ -62,6 +62,9 @@ class WhisperCpuEngine:
                 raise EngineOutOfMemoryError(f"No memory for these {len(micro_batch)} inputs at once.") from error
             raise
         return [Failed(errors[i]) if i in errors else Done(recognised[i]) for i in range(len(micro_batch))]
+
+    def has_speech(self, samples: Samples) -> None:
+        """Leave it to `run`, which has to know where the speech is."""
 
     def unload(self) -> None:
         """Drop the model and hand freed memory back to the system."""

@@ -38,7 +38,8 @@ def join(parts: Sequence[Recognised]) -> Assembled:
     """Join all chunks of one item, in any order, to its transcript.
 
     The language is the given one, or that of most of the audio in which anything was said. Word times count from the
-    start of the item; they never decrease, never overlap and never go beyond the audio, whatever the engine said.
+    start of the item; they never decrease, never overlap and never go beyond the audio, whatever the engine said. They
+    are those of the whole text or none: a gap would look like silence.
     """
     parts = sorted(parts, key=lambda part: part.chunk.position)
     last = parts[-1].chunk
@@ -46,12 +47,17 @@ def join(parts: Sequence[Recognised]) -> Assembled:
     claimed = last.claimed
     language = claimed.item.language or _most_spoken(parts)
     texts = (part.recognition.text for part in parts)
+    reasons = (part.recognition.timestamps_unavailable for part in parts)
+    reason = next((reason for reason in reasons if reason is not None), None)
     return Assembled(
         claimed=claimed,
         audio_s=audio_s,
         text=separator(language).join(text for text in texts if text),
         language=language,
-        words=_words(parts, audio_s) if claimed.item.return_timestamps else None,
+        words=_words(parts if reason is None else (), audio_s) if claimed.item.return_timestamps else None,
+        timestamps_unavailable=reason,
+        is_truncated=any(part.recognition.is_truncated for part in parts),
+        is_repetitive=any(part.recognition.is_repetitive for part in parts),
     )
 
 

@@ -16,18 +16,20 @@ _LEAST_REST_S: Final = 1.0
 """What a cut leaves at least, where the limit allows: a snippet shorter than a word is recognised badly."""
 
 
-def cut(samples: Samples, limits: Limits) -> list[Samples]:
+def cut(samples: Samples, limits: Limits, *, with_words: bool = False) -> list[Samples]:
     """Cut at the quietest point before each limit; end to end, the chunks are the input exactly.
 
     Looks only at the ten seconds before each cut, so that mapped audio is not read as a whole.
 
     Args:
         samples: float32[n_samples], mono, limits.sample_rate_hz; at least one sample.
+        limits: of the engine that is to take the chunks.
+        with_words: whether it will be asked for word times.
 
     Returns:
-        Views of the input, each of 1 to `round(limits.max_chunk_s * limits.sample_rate_hz)` samples.
+        Views of the input, each of 1 to `round(limits.longest_s(...) * limits.sample_rate_hz)` samples.
     """
-    most = round(limits.max_chunk_s * limits.sample_rate_hz)
+    most = round(limits.longest_s(with_words=with_words) * limits.sample_rate_hz)
     chunks = []
     while samples.size > most:
         at = _quietest(samples, most, limits.sample_rate_hz)

@@ -229,7 +229,7 @@ class Flow:
                 self._leases.acknowledge([key])
                 return
             work = claimed
-            self._batcher.put(prepare(claimed, store=self._store, decoder=decoder, limits=self._engine.limits))
+            self._batcher.put(prepare(claimed, store=self._store, decoder=decoder, engine=self._engine))
         except AsrQueueError as error:
             self._fail(work, error)
         except Exception:

@@ -134,6 +134,10 @@ def transcript(assembled: Assembled) -> Transcript:
         timestamps=None
         if words is None
         else [TranscriptWord(start=word.start_s, end=word.end_s, text=word.text) for word in words],
+        timestamps_unavailable=assembled.timestamps_unavailable,
+        no_speech=not assembled.text,
+        truncated=assembled.is_truncated,
+        repetition=assembled.is_repetitive,
     )
 
 

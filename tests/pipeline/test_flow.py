@@ -76,7 +76,7 @@ def test_silence_is_done_with_an_empty_text():
     batch = rig.submit(encoded(np.zeros(RATE_HZ, np.float32), RATE_HZ, "WAV", "PCM_16"), return_timestamps=True)
     with rig.worker():
         (item,) = rig.finished(batch)
-    assert rig.transcript(item) == {"text": "", "language": None, "timestamps": []}
+    assert rig.transcript(item) == {"text": "", "language": None, "timestamps": [], "no_speech": True}
 
 
 def test_a_long_recording_is_cut_joined_and_does_not_hold_up_a_short_one():
