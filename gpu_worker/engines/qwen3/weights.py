@@ -87,7 +87,8 @@ def load_asr(source: str | Path, *, device: torch.device, dtype: torch.dtype) ->
     Raises:
         EngineLoadError: the checkpoint cannot be found or read, or is not exactly one of this model.
     """
-    return _load(Qwen3ASRForConditionalGeneration, "lm_head.", source, device, dtype)
+    model: Qwen3ASRForConditionalGeneration = _load(Qwen3ASRForConditionalGeneration, "lm_head.", source, device, dtype)
+    return model
 
 
 def load_aligner(source: str | Path, *, device: torch.device, dtype: torch.dtype) -> Qwen3ASRForTokenClassification:
@@ -96,7 +97,8 @@ def load_aligner(source: str | Path, *, device: torch.device, dtype: torch.dtype
     Raises:
         EngineLoadError: as for `load_asr`.
     """
-    return _load(Qwen3ASRForTokenClassification, "score.", source, device, dtype)
+    model: Qwen3ASRForTokenClassification = _load(Qwen3ASRForTokenClassification, "score.", source, device, dtype)
+    return model
 
 
 def load_tokenizer(source: str | Path) -> Qwen2Tokenizer:
@@ -107,15 +109,16 @@ def load_tokenizer(source: str | Path) -> Qwen2Tokenizer:
     """
     folder = locate(source)
     try:
-        return Qwen2Tokenizer.from_pretrained(folder)
+        tokenizer: Qwen2Tokenizer = Qwen2Tokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise EngineLoadError(f"The tokenizer in {folder} cannot be read: {error}") from error
+    return tokenizer
 
 
 def _load(model_class: Any, head: str, source: str | Path, device: torch.device, dtype: torch.dtype) -> Any:
     folder = locate(source)
     written = _read_config(folder)
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     is_authors = _AUTHORS_PART in written
     try:
         config = Qwen3ASRConfig(**(_as_transformers(written) if is_authors else written))
