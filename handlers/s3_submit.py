@@ -31,7 +31,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
 def _take_in(record: SQSRecord) -> None:
     try:
         keys = _keys(record.body)
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         poison(record.body, "bad_message")
         return
     for key in keys:

@@ -69,3 +69,11 @@ def test_a_manifest_names_objects_of_its_folder_and_below_and_no_others() -> Non
 def test_the_id_of_a_dropped_file_is_that_of_its_key() -> None:
     assert dropped_file_id("drop/acme/a.wav") == dropped_file_id("drop/acme/a.wav")
     assert dropped_file_id("drop/acme/a.wav") != dropped_file_id("drop/acme/b.wav")
+
+
+@pytest.mark.parametrize("name", ["x" * 1024, "a\0b.wav", "ключ" * 200])
+def test_a_manifest_names_nothing_that_no_bucket_could_hold(name: str) -> None:
+    drop = Drop.of("drop/acme/m.manifest.json")
+    assert drop is not None
+    assert drop.beside(name) is None
+    assert drop.beside("x" * (1024 - len("drop/acme/"))) is not None
