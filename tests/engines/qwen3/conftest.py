@@ -1,8 +1,10 @@
 """The tiny models, made once a session: read, never changed by a test."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import (
     Qwen3ASRForConditionalGeneration,
     Qwen3ASRForTokenClassification,
@@ -10,6 +12,15 @@ from transformers import (
 )
 
 from tests.engines.qwen3 import tiny
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other inside tiny operations take twenty times as long on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
