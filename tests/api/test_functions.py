@@ -101,7 +101,7 @@ class TestSweep:
     def test_items_whose_messages_were_never_sent_are_sent(
         self, wired: System, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def away(*_: object) -> list[ItemMessage]:
+        def away(*_: object, **__: object) -> list[ItemMessage]:
             raise RetryableError("sqs_unavailable", "sqs answered 503")
 
         with monkeypatch.context() as patched:
