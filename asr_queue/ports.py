@@ -177,7 +177,7 @@ class ItemTable(Protocol):
     # -- files -------------------------------------------------------------------------------------------------
 
     def put_file(self, file: File) -> None:
-        """Register a file; it becomes due at its `expires_at`."""
+        """Register a file; it becomes due at its `expires_at`. One that is known and pinned stays as it is."""
 
     def renew_file(self, file: File) -> None:
         """Register a file whose bytes a client may put again under the same key.

@@ -49,7 +49,9 @@ class MemoryTable:
     def put_file(self, file: File) -> None:
         """Register a file."""
         with self._lock:
-            self._files[file.file_id] = file
+            known = self._files.get(file.file_id)
+            if known is None or not known.pinned_by:
+                self._files[file.file_id] = file
 
     def renew_file(self, file: File) -> None:
         """Register a file, or a known one's new put."""

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from asr_queue.adapters.dynamodb.calls import Action, Table
+from asr_queue.adapters.dynamodb.calls import Action, ConditionFailedError, Delete, Put, Table, Update
+from asr_queue.adapters.dynamodb.rows import Row
 from asr_queue.adapters.dynamodb.table import DynamoItemTable
 from asr_queue.adapters.memory_clock import ManualClock
 from asr_queue.errors import RetryableError
@@ -90,3 +91,23 @@ def test_a_creator_that_was_taken_for_dead_creates_nothing(
         table.create_batch(batch, items)
     assert table.load_batch(batch.batch_id) is None
     assert not any(file.pinned_by for file in table.get_files([upload.file_id for upload in uploads]).values())
+
+
+def test_a_draft_whose_first_write_takes_effect_late_does_not_hide_its_batch(
+    table: ItemTable, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, items = a_batch(clock, [an_upload(table, clock) for _ in range(60)])
+    written: list[tuple[Table, Put | Update | Delete]] = []
+    write = Table.write
+
+    def remembering(self: Table, action: Put | Update | Delete) -> Row | None:
+        written.append((self, action))
+        return write(self, action)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Table, "write", remembering)
+        table.create_batch(batch, items)
+    [(calls, draft)] = written
+    with pytest.raises(ConditionFailedError):
+        write(calls, draft)
+    assert table.load_batch(batch.batch_id) == (batch, items)

@@ -114,6 +114,17 @@ class TestFiles:
         assert file not in table.due_files(now=clock.now(), limit=5000)
         assert table.get_file(file.file_id) == file, "the row stays, so that a late caller is told 410"
 
+    def test_a_registration_that_takes_effect_late_takes_no_pin_away(
+        self, table: ItemTable, clock: ManualClock
+    ) -> None:
+        upload = an_upload(table, clock)
+        batch, items = a_batch(clock, [upload])
+        table.create_batch(batch, items)
+        table.put_file(upload)
+        pinned = table.get_file(upload.file_id)
+        assert pinned is not None
+        assert pinned.pinned_by == {items[0].item_id}
+
     def test_a_renewed_file_lives_longer_and_keeps_its_pins(self, table: ItemTable, clock: ManualClock) -> None:
         first = an_upload(table, clock, ttl_s=10)
         batch, items = a_batch(clock, [first])
@@ -343,6 +354,12 @@ class TestItems:
         expected = [place not in (3, 17, 38) for place in range(40)]
         assert table.finish_items([done(clock, item) for item in attempts]) == expected
         assert all(item.status is ItemStatus.DONE for item in load(table, batch)[1])
+
+    def test_two_attempts_at_an_item_may_be_recorded_together(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock)
+        first, second = (done(clock, started(table, clock, items[0])) for _ in range(2))
+        assert table.finish_items([first, second]) == [True, False]
+        assert load(table, batch)[1] == [first[0]]
 
     def test_of_many_workers_one_finishes_an_item(self, table: ItemTable, clock: ManualClock) -> None:
         batch, items = created(table, clock, 5)

@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="the first seed, and the only one unless --runs is given")
     parser.add_argument("--minutes", type=float, help="begin no run after so long")
     parser.add_argument("--engine", default="echo", choices=["echo", "whisper"])
-    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--report", type=Path, help="a Markdown file to write")
     parser.add_argument("--failures", type=Path, help="a folder for what is known of each failed run")
     told = parser.parse_args()

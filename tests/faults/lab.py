@@ -25,7 +25,7 @@ from tests.faults.system import MAX_RECEIVES, System
 
 _PATIENCE_S: Final = 90.0
 """Within which all must have ended: an hour and a half of the system's own time."""
-_LOOK_EVERY_S: Final = 0.1
+_LOOK_EVERY_S: Final = 0.2
 _FILE_LIFE_S: Final = (1800 + 12) / SPEED
 """Of an upload or a transcript, with the grace that the sweep gives it."""
 _TIDYING_S: Final = 20.0

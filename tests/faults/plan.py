@@ -62,13 +62,13 @@ def plan(seed: int, *, names: list[str], recordings: int) -> Plan:
         recordings: how many there are.
     """
     chance = random.Random(f"{seed} plan")
-    chaos_s = chance.uniform(0.8, 2.0)
+    chaos_s = chance.uniform(0.6, 1.6)
     return Plan(
         seed=seed,
         chaos_s=chaos_s,
         clients=tuple(_client(chance, f"{seed}-{number}", recordings) for number in range(chance.randint(1, 3))),
-        harms=tuple(_harm(chance, names, chaos_s) for _ in range(chance.choice((0, 1, 1, 1, 2, 3)))),
-        poison=chance.choice((0,) * 19 + (2,)),
+        harms=tuple(_harm(chance, names, chaos_s) for _ in range(chance.choice((0, 0, 1, 1, 1, 2, 3)))),
+        poison=chance.choice((0,) * 39 + (2,)),
     )
 
 

@@ -1,6 +1,6 @@
 """The scheduled handlers as a process: `python -m tests.faults.scheduled DEAD_LETTER_QUEUE_URL`.
 
-Lambda would call them; here a process does, so that it can be killed in the middle of a call. The sweep runs twice a
+Lambda would call them; here a process does, so that it can be killed in the middle of a call. The sweep runs once a
 minute of the lab's clock, dead letters are handed over as SQS hands them to Lambda: what a call does not name as
 failed is deleted.
 """
@@ -22,7 +22,7 @@ from handlers.observability import logger
 from handlers.wiring import services
 from tests.faults.hurried import SPEED
 
-_SWEEP_EVERY_S = 30 / SPEED
+_SWEEP_EVERY_S = 60 / SPEED
 _LOOK_EVERY_S = 12 / SPEED
 
 

@@ -1,6 +1,6 @@
 """Batches and items in the table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -98,8 +98,8 @@ class Batches:
     def finish_items(self, finished: Sequence[tuple[Item, File | None]]) -> list[bool]:
         """Move items to their final state."""
         results: list[bool] = []
-        for start in range(0, len(finished), _ITEMS_AT_ONCE):
-            results += self._finish_some(finished[start : start + _ITEMS_AT_ONCE])
+        for some in _together(finished):
+            results += self._finish_some(some)
         return results
 
     def _finish_some(self, finished: Sequence[tuple[Item, File | None]]) -> list[bool]:
@@ -141,3 +141,17 @@ class Batches:
             self._table.write(update)
         except ConditionFailedError:
             return  # retired or gone: nothing is left to note
+
+
+def _together(finished: Sequence[tuple[Item, File | None]]) -> Iterator[list[tuple[Item, File | None]]]:
+    """Yield what one transaction takes, in order; it names a row once, and an item may have ended in two attempts."""
+    group: list[tuple[Item, File | None]] = []
+    item_ids: set[str] = set()
+    for one in finished:
+        if len(group) == _ITEMS_AT_ONCE or one[0].item_id in item_ids:
+            yield group
+            group, item_ids = [], set()
+        group.append(one)
+        item_ids.add(one[0].item_id)
+    if group:
+        yield group

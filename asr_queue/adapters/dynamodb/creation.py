@@ -60,7 +60,7 @@ class Creation:
         if len(whole) <= MAX_ACTIONS:
             self._transact(whole)
             return
-        self._table.put(_draft_row(batch))
+        self._begin(batch)
         try:
             for start in range(0, len(items), _ITEMS_AT_ONCE):
                 some = items[start : start + _ITEMS_AT_ONCE]
@@ -93,6 +93,12 @@ class Creation:
                 ]
             )
         self._table.write(Delete(key=batch_key(batch_id)))
+
+    def _begin(self, batch: Batch) -> None:
+        try:
+            self._table.write(Put(row=_draft_row(batch), condition="attribute_not_exists(#pk)"))
+        except ConditionFailedError:
+            return  # a repetition of ours; one that takes effect only after the end must not hide the batch again
 
     def _items_and_pins(self, batch: Batch, items: Sequence[Item]) -> list[Action]:
         pins = pins_by_upload(items).items()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from asr_queue.adapters.dynamodb.calls import ConditionFailedError, Table, Update
+from asr_queue.adapters.dynamodb.calls import ConditionFailedError, Put, Table, Update
 from asr_queue.adapters.dynamodb.rows import due_shard, file_key, from_file, to_file, to_ms, to_s
 from asr_queue.domain.files import File
 from asr_queue.ports import Clock
@@ -17,7 +17,10 @@ class Files:
 
     def put_file(self, file: File) -> None:
         """Register a file."""
-        self._table.put(from_file(file))
+        try:
+            self._table.write(Put(row=from_file(file), condition="attribute_not_exists(#pinned_by)"))
+        except ConditionFailedError:
+            return  # an earlier try that takes effect only now: by its repetition the file is known, and in use
 
     def renew_file(self, file: File) -> None:
         """Register a file, or a known one's new put."""
