@@ -8,7 +8,8 @@ Lines are handed to the kernel one request at a time: they survive this process,
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -130,9 +131,19 @@ def _written_keys(action: str, request: Mapping[str, Any]) -> Iterator[tuple[str
         yield request["TableName"], request["Item"] if action == "PutItem" else request["Key"]
 
 
-def _messages_named(queue: Mapping[str, Any], named: list[Mapping[str, Any]]) -> list[Record]:
+def _sent(queue: Mapping[str, Any], named: list[Mapping[str, Any]]) -> list[Record]:
+    return _messages_named(queue["name"], reversed(queue["messages"]), named)[::-1]
+
+
+def _received(queue: Mapping[str, Any], named: list[Mapping[str, Any]]) -> list[Record]:
+    return _messages_named(queue["name"], queue["messages"], named)
+
+
+def _messages_named(name: str, messages: Iterable[Any], named: list[Mapping[str, Any]]) -> list[Record]:
+    """Return the messages with these ids; looks no further than the last of them, for a queue may be long."""
     ids = {answer["MessageId"] for answer in named}
-    return [["message", queue["name"], message] for message in queue["messages"] if message["id"] in ids]
+    found = (["message", name, message] for message in messages if message["id"] in ids)
+    return list(islice(found, len(ids)))
 
 
 def _hidden(queue: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> list[Record]:
@@ -147,9 +158,9 @@ def _gone(queue: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> list[Re
 
 
 _MESSAGES: dict[str, Callable[[Mapping[str, Any], Any, Any], list[Record]]] = {
-    "SendMessage": lambda queue, _, answer: _messages_named(queue, [answer]),
-    "SendMessageBatch": lambda queue, _, answer: _messages_named(queue, answer["Successful"]),
-    "ReceiveMessage": lambda queue, _, answer: _messages_named(queue, answer.get("Messages", [])),
+    "SendMessage": lambda queue, _, answer: _sent(queue, [answer]),
+    "SendMessageBatch": lambda queue, _, answer: _sent(queue, answer["Successful"]),
+    "ReceiveMessage": lambda queue, _, answer: _received(queue, answer.get("Messages", [])),
     "ChangeMessageVisibility": lambda queue, request, _: _hidden(queue, [request]),
     "ChangeMessageVisibilityBatch": lambda queue, request, _: _hidden(queue, request["Entries"]),
     "DeleteMessage": lambda queue, request, _: _gone(queue, [request]),
