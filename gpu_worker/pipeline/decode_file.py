@@ -40,8 +40,13 @@ def prepare_process() -> None:
 
         used_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used_bytes + _MEMORY_BYTES, used_bytes + _MEMORY_BYTES))
-    # mpg123 writes about damaged frames to standard error, which belongs to the worker's log.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        # A core file would keep somebody's recording on the disk.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # libsndfile and mpg123 write about damaged files to both, which belong to the worker's log.
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    os.close(silence)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
