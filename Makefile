@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The SAM command line needs other versions of what .venv has.
 TOOLS := .venv-infra
+# So does the authors' own package of Qwen3-ASR; a Python that finds this folder first takes these.
+OFFICIAL := .qwen-asr
 PORT ?= 8000
 # Two files at a time: much of the suite waits for clocks and processes. One file stays together, for its fixtures.
 PYTEST_OPTIONS := --numprocesses 2 --dist loadfile
@@ -22,6 +24,11 @@ $(TOOLS)/.installed: infra/requirements.txt
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -r infra/requirements.txt
 	touch $@
 
+$(OFFICIAL)/.installed: benchmarks/qwen3/official-requirements.txt $(VENV)/.installed
+	rm -rf $(OFFICIAL)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(OFFICIAL) -r benchmarks/qwen3/official-requirements.txt
+	touch $@
+
 # Real recordings through upload, submit, poll and fetch on a private stack; leaves nothing running.
 demo: install
 	$(BIN)/python examples/demo.py
@@ -29,10 +36,10 @@ demo: install
 up: install
 	$(BIN)/asr-queue up --port $(PORT)
 
-test: install $(TOOLS)/.installed
+test: install $(TOOLS)/.installed $(OFFICIAL)/.installed
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
-check: install infra-check
+check: install infra-check $(OFFICIAL)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -55,4 +62,4 @@ bench: install
 	$(BIN)/python benchmarks/cold_start.py
 
 clean:
-	rm -rf $(VENV) $(TOOLS) .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TOOLS) $(OFFICIAL) .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

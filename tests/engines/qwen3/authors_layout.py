@@ -15,7 +15,7 @@ _RENAMED = (
 )
 _CHAT_TEMPLATE = (
     "<|im_start|>system\n{{ messages[0]['content'] }}<|im_end|>\n"
-    "<|im_start|>user\n<|audio_start|><|audio_pad|><|audio_end|><|im_end|>\n<|im_start|>assistant\n"
+    "<|im_start|>user\n<|audio_start|><|audio_pad|><|audio_end|><|im_end|>\n<|im_start|>assistant{{ '\\n' }}"
 )
 
 
@@ -23,9 +23,8 @@ def rewrite(source: Path, target: Path, *, n_shards: int = 2) -> Path:
     """Write to `target` what the folder `source` holds in transformers' layout."""
     target.mkdir(parents=True, exist_ok=True)
     config = json.loads((source / "config.json").read_text())
-    for name in ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"):
-        if (source / name).exists():
-            shutil.copy(source / name, target / name)
+    shutil.copy(source / "tokenizer.json", target / "tokenizer.json")
+    (target / "tokenizer_config.json").write_text(json.dumps(_TOKENIZER))
     (target / "config.json").write_text(json.dumps(_config(config)))
     (target / "chat_template.json").write_text(json.dumps({"chat_template": _CHAT_TEMPLATE}))
     (target / "preprocessor_config.json").write_text(json.dumps(_PREPROCESSOR))
@@ -89,6 +88,8 @@ def _config(config: dict) -> dict:
         "pad_token_id": config["pad_token_id"],
     }
     if is_aligner:
+        # Otherwise their class would tie the classes' matrix to the embedding, as it does the recogniser's.
+        text["tie_word_embeddings"] = thinker["tie_word_embeddings"] = False
         thinker["classify_num"] = len(config["id2label"])
     written = {
         "architectures": ["Qwen3ASRForConditionalGeneration"],
@@ -103,6 +104,18 @@ def _config(config: dict) -> dict:
     return written
 
 
+_TOKENIZER = {
+    "tokenizer_class": "Qwen2Tokenizer",
+    "processor_class": "Qwen3ASRProcessor",
+    "eos_token": "<|endoftext|>",
+    "unk_token": "<|endoftext|>",
+    "pad_token": "<|im_end|>",
+    "extra_special_tokens": {
+        "audio_token": "<|audio_pad|>",
+        "audio_bos_token": "<|audio_start|>",
+        "audio_eos_token": "<|audio_end|>",
+    },
+}
 _PREPROCESSOR = {
     "feature_extractor_type": "WhisperFeatureExtractor",
     "processor_class": "Qwen3ASRProcessor",
