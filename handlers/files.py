@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
@@ -21,6 +21,7 @@ from handlers.access import Reader, Uploader, Wired
 from handlers.examples import PRESIGN, PRESIGNED, TRANSCRIPT, UPLOADED, problems
 from handlers.forms import RECORDING_FORM, recording
 from handlers.observability import count
+from handlers.schemas import json_body, link
 
 router = APIRouter(prefix="/api/v1/files", tags=["files"])
 _MAX_NAME_CHARS: Final = 255
@@ -42,19 +43,18 @@ async def presign_request(request: Request, tenant: Uploader) -> PresignRequest:
     return read_presign(await request.body())
 
 
-_PRESIGN_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": PresignRequest.model_json_schema(), "example": PRESIGN}},
-    }
-}
-
-
 @router.post(
     "/upload",
+    operation_id="upload",
     summary="Upload a recording",
     response_model=UploadAnswer,
-    responses={200: {"content": {"application/json": {"example": UPLOADED}}}, **problems(400, 401, 413, 422)},
+    responses={
+        200: {
+            "content": {"application/json": {"example": UPLOADED}},
+            "links": {"fetch": link("fetch", name="file_id")},
+        },
+        **problems(400, 401, 413, 422),
+    },
     openapi_extra=RECORDING_FORM,
 )
 def upload(
@@ -80,11 +80,18 @@ def upload(
 
 @router.post(
     "/presign",
+    operation_id="presign",
     summary="Upload a large recording straight to the store",
     response_model=PresignAnswer,
     response_model_exclude_none=True,
-    responses={200: {"content": {"application/json": {"example": PRESIGNED}}}, **problems(400, 401, 413, 422)},
-    openapi_extra=_PRESIGN_BODY,
+    responses={
+        200: {
+            "content": {"application/json": {"example": PRESIGNED}},
+            "links": {"complete": link("complete", file_id="file_id")},
+        },
+        **problems(400, 401, 413, 422),
+    },
+    openapi_extra=json_body(PresignRequest, PRESIGN),
 )
 def presign(
     request: Request, wired: Wired, tenant: Uploader, body: Annotated[PresignRequest, Depends(presign_request)]
@@ -106,6 +113,7 @@ def presign(
 
 @router.post(
     "/{file_id}/complete",
+    operation_id="complete",
     summary="Say that a presigned upload is done",
     response_model=UploadAnswer,
     responses={200: {"content": {"application/json": {"example": UPLOADED}}}, **problems(401, 404, 409, 410, 422)},
@@ -125,6 +133,7 @@ def complete(request: Request, wired: Wired, tenant: Uploader, file_id: str) -> 
 
 @router.get(
     "/{name}",
+    operation_id="fetch",
     summary="Fetch a transcript, or an upload",
     response_class=Response,
     response_model=Transcript,

@@ -25,6 +25,7 @@ RECORDING_FORM: Final[dict[str, Any]] = {
                         _FIELD: {
                             "type": "string",
                             "format": "binary",
+                            "minLength": 1,
                             "description": "Any audio, or the audio track of a video.",
                         }
                     },

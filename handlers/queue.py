@@ -1,11 +1,9 @@
 """Submit a batch; poll a batch."""
 
-import re
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 
-from asr_queue.errors import CallerError
 from asr_queue.usecases.batch_status import batch_status
 from asr_queue.usecases.submit_batch import submit_batch
 from asr_queue.wire.api import StatusAnswer, SubmitAnswer, SubmitRequest
@@ -13,9 +11,9 @@ from asr_queue.wire.submits import read_submit
 from handlers.access import Reader, Wired
 from handlers.examples import STATUS, SUBMIT, SUBMITTED, problems
 from handlers.observability import count, logger
+from handlers.schemas import json_body, link
 
 router = APIRouter(prefix="/api/v1/queue", tags=["queue"])
-_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 async def submit_request(request: Request, tenant: Reader) -> SubmitRequest:
@@ -27,23 +25,19 @@ async def submit_request(request: Request, tenant: Reader) -> SubmitRequest:
     return read_submit(await request.body())
 
 
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": SubmitRequest.model_json_schema(), "example": SUBMIT}},
-    }
-}
-
-
 @router.post(
     "/submit",
+    operation_id="submit",
     summary="Submit a batch",
     response_model=SubmitAnswer,
     responses={
-        200: {"content": {"application/json": {"example": SUBMITTED}}},
-        **problems(400, 401, 404, 409, 410, 422, 503),
+        200: {
+            "content": {"application/json": {"example": SUBMITTED}},
+            "links": {"status": link("status", batch_id="batch_id")},
+        },
+        **problems(400, 401, 404, 409, 410, 413, 422, 503),
     },
-    openapi_extra=_BODY,
+    openapi_extra=json_body(SubmitRequest, SUBMIT),
 )
 def submit(
     request: Request,
@@ -52,12 +46,14 @@ def submit(
     tenant: Reader,
     body: Annotated[SubmitRequest, Depends(submit_request)],
     idempotency_key: Annotated[
-        str | None, Header(description="Yours to choose; a repeated request with it gets the first one's answer.")
+        str | None,
+        Header(
+            description="Yours to choose, of visible ASCII; a repeated request with it gets the first one's answer.",
+            pattern=r"^[\x21-\x7e]{1,255}$",
+        ),
     ] = None,
 ) -> SubmitAnswer:
     """Register 1 to 1,000 items and send them to the workers: all of them, or none."""
-    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-        raise CallerError("invalid_request", "Idempotency-Key: 1 to 255 visible ASCII characters.")
     submitted = submit_batch(
         body,
         tenant=tenant,
@@ -78,6 +74,7 @@ def submit(
 
 @router.get(
     "/status/{batch_id}",
+    operation_id="status",
     summary="Poll a batch",
     response_model=StatusAnswer,
     responses={200: {"content": {"application/json": {"example": STATUS}}}, **problems(401, 404)},

@@ -35,7 +35,8 @@ class PresignRequest(_Wire):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     file_name: str = ""
-    size_bytes: Annotated[int, Field(ge=0)]
+    # Nothing is refused by the use case, in words of its own.
+    size_bytes: Annotated[int, Field(ge=0, json_schema_extra={"minimum": 1})]
     content_type: Annotated[str, Field(pattern="^[A-Za-z0-9_.+-]+/[A-Za-z0-9_.+-]+$", max_length=255)] = (
         "application/octet-stream"
     )
