@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
+from unicodedata import combining, normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,17 +32,36 @@ def locate(tokens: Sequence[str], text: str) -> list[Span] | None:
 
     Args:
         tokens: of at least one character each; what they leave out of the text is punctuation and space.
+        text: as it was split, or before the splitter brought it into Unicode's form NFKC, as nagisa does.
     """
-    spans, at = [], 0
+    found = _find(tokens, [(character, i) for i, character in enumerate(text)])
+    if found is None:
+        found = _find([normalize("NFKC", token) for token in tokens], _compatible(text))
+    return found
+
+
+def _find(tokens: Sequence[str], characters: Sequence[tuple[str, int]]) -> list[Span] | None:
+    """Find tokens among characters, each of which comes with its place in the text."""
+    left = iter(characters)
+    spans = []
     for token in tokens:
-        places = []
-        for character in token:
-            at = text.find(character, at) + 1
-            if at == 0:
-                return None
-            places.append(at - 1)
+        # A search in an iterator goes on where the last one ended.
+        places = [next((i for found, i in left if found == character), None) for character in token]
+        if places[0] is None or places[-1] is None:
+            return None
         spans.append(Span(places[0], places[-1] + 1))
     return spans
+
+
+def _compatible(text: str) -> list[tuple[str, int]]:
+    """Return the characters of the text's form NFKC, each with the place of what it stands for."""
+    # What combines with the character before it has to be brought into that form together with it.
+    starts = [i for i, character in enumerate(text) if not combining(normalize("NFKC", character)[0])]
+    return [
+        (character, start)
+        for start, end in pairwise([*starts, len(text)])
+        for character in normalize("NFKC", text[start:end])
+    ]
 
 
 def words_of(text: str, tokens: Sequence[Span], times_s: Sequence[float], language: str | None) -> tuple[Word, ...]:

@@ -76,5 +76,22 @@ def test_a_word_without_letters_is_where_the_one_before_it_ended() -> None:
     assert words_of("a — b", spans, [1.0, 2.0, 5.0, 6.0], "en")[1].start_s == 2.0
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens", "words"),
+    [
+        # As nagisa 0.3.0 splits them.
+        ("ＡＢＣ 12月", ["ABC", "1", "2", "月"], ["ＡＢＣ", "1", "2", "月"]),
+        ("ｶﾞｽ㈱。", ["ガス", "株"], ["ｶﾞｽ", "㈱。"]),
+        # As transformers splits what has its accents as characters of their own.
+        ("cafe\u0301s", ["cafes"], ["cafe\u0301s"]),
+    ],
+)
+def test_words_are_found_in_the_text_as_it_was_written(text: str, tokens: list[str], words: list[str]) -> None:
+    spans = locate(tokens, text)
+    assert spans is not None
+    times_s = [float(i) for i in range(2 * len(spans))]
+    assert [word.text for word in words_of(text, spans, times_s, "ja")] == words
+
+
 def test_tokens_of_another_text_are_not_found() -> None:
     assert locate(["one", "two"], "one three") is None
