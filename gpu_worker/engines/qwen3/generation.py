@@ -13,16 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gpu_worker.engine import Samples
 from gpu_worker.engines.qwen3.cache import Cache
+from gpu_worker.engines.qwen3.choice import operations_for
 from gpu_worker.engines.qwen3.decoder import Decoder
 from gpu_worker.engines.qwen3.encoder import AudioEncoder, n_tokens
 from gpu_worker.engines.qwen3.graphs import StepGraphs
 from gpu_worker.engines.qwen3.mel import LogMel
-from gpu_worker.engines.qwen3.operations import TorchOperations
 from gpu_worker.engines.qwen3.packing import Prompt, pack
 from gpu_worker.engines.qwen3.rows import NewRow, Rows
 from gpu_worker.engines.qwen3.spans import Spans
@@ -82,7 +83,8 @@ class Generator:
             torch.OutOfMemoryError: it does not fit.
         """
         self.max_context_tokens = max_context_tokens
-        self._decoder = Decoder(model, TorchOperations(), max_positions=max_context_tokens)
+        operations = operations_for(model.config.text_config, model.device, model.dtype)
+        self._decoder = Decoder(model, operations, max_positions=max_context_tokens)
         self._encoder = AudioEncoder(model)
         self._log_mel = LogMel(self._decoder.device)
         self._cache = Cache(
@@ -100,6 +102,8 @@ class Generator:
                 max_keys=max_context_tokens,
                 device=self._decoder.device,
             )
+        if self._decoder.device.type == "cuda":
+            self._warm_up()
 
     def context_tokens(self, request: Request) -> int:
         """Return how many slots the request takes: its prompt and all that it may generate."""
@@ -119,6 +123,11 @@ class Generator:
             self._decoder, self._encoder, self._log_mel, self._cache, self._rows, self._steps, self._max_rows
         )
         return _Pass(parts, requests).run()
+
+    def _warm_up(self) -> None:
+        """Have everything in front of the steps compiled and initialised too."""
+        silence = np.zeros(_LEAST_SAMPLES, np.float32)
+        self.generate([Request(samples=silence, before=(0,), after=(0,), max_new_tokens=1)] * min(2, self._max_rows))
 
     def _check(self, i: int, request: Request) -> None:
         if request.max_new_tokens < 1:

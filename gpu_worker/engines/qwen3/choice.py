@@ -1,0 +1,92 @@
+"""Which operations a decoder is given: Triton's where they work, and are seen to agree with the plain ones."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gpu_worker.engines.qwen3.operations import HeadNorms, LastTokens, Operations, Places, TorchOperations, turns
+
+_logger = logging.getLogger(__name__)
+
+
+def operations_for(text_config: Any, device: torch.device, dtype: torch.dtype) -> Operations:
+    """Return what computes this decoder's layers fastest here.
+
+    Triton compiles its kernels on first use, and needs a C compiler for that. A worker without one is right, but takes
+    about twice as long for each token: it starts, and says so.
+    """
+    plain = TorchOperations()
+    if device.type != "cuda" or dtype == torch.float32:
+        return plain
+    try:
+        from gpu_worker.engines.qwen3.triton_operations import COMPILE_ERRORS, TritonOperations
+    except ImportError as error:
+        _logger.warning("qwen3_kernels_unavailable", extra={"reason": str(error)})
+        return plain
+    triton = TritonOperations()
+    try:
+        wrong = disagreements(triton, plain, text_config, device, dtype)
+    except torch.OutOfMemoryError:
+        raise
+    except COMPILE_ERRORS as error:
+        _logger.warning("qwen3_kernels_unavailable", extra={"reason": str(error)})
+        return plain
+    if wrong:
+        _logger.error("qwen3_kernels_wrong", extra={"operations": wrong})
+        return plain
+    return triton
+
+
+def disagreements(
+    ours: Operations, plain: Operations, text_config: Any, device: torch.device, dtype: torch.dtype
+) -> list[str]:
+    """Return the names of operations whose results differ by more than rounding, on random tensors of real widths."""
+    seed = torch.Generator(device).manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=seed, device=device, dtype=dtype)
+
+    wrong = []
+    # Few rows have their keys split between blocks, a dozen have not.
+    for n_rows in (1, 3, 12):
+        case = _Case(text_config, n_rows, random)
+        for (name, got), (_, wanted) in zip(case.results(ours), case.results(plain), strict=True):
+            if not torch.allclose(got.float(), wanted.float(), rtol=0.02, atol=0.02):
+                wrong.append(f"{name} of {n_rows} rows")
+    return wrong
+
+
+class _Case:
+    """The same random tensors for both."""
+
+    def __init__(self, config: Any, n_rows: int, random: Any) -> None:
+        self._eps = float(config.rms_norm_eps)
+        heads, kv_heads, head_dim = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+        self._residual, self._added = random(n_rows, config.hidden_size), random(n_rows, config.hidden_size)
+        self._weight = random(config.hidden_size)
+        self._gate_up = random(n_rows, 2 * config.intermediate_size)
+        self._qkv = random(n_rows, (heads + 2 * kv_heads) * head_dim)
+        self._head_norms = HeadNorms(random(head_dim), random(head_dim), self._eps)
+        # Rows of 1, 98, 195, ... keys, which lie the other way round in the cache.
+        device, longest = self._qkv.device, 97 * n_rows
+        lengths = torch.arange(1, longest, 97, dtype=torch.int32, device=device)
+        starts = torch.arange(n_rows, -1, -1, dtype=torch.int32, device=device) * longest
+        self._rows = LastTokens(starts, lengths, torch.arange(n_rows + 1, dtype=torch.int32, device=device), longest)
+        positions = lengths - 1
+        slots = (starts[:-1] + positions).long()
+        frequencies = torch.linspace(1, 0.01, head_dim // 2, device=device)
+        self._places = Places(positions, slots, turns(frequencies, longest))
+        self._pool = random(2, (n_rows + 1) * longest, kv_heads, head_dim)
+
+    def results(self, operations: Operations) -> Iterator[tuple[str, Tensor]]:
+        residual, (keys, values) = self._residual.clone(), self._pool.clone()
+        yield "norm", operations.add_norm(residual, None, self._weight, self._eps)
+        yield "add_norm", operations.add_norm(residual, self._added, self._weight, self._eps)
+        yield "added", residual
+        yield "silu_mul", operations.silu_mul(self._gate_up)
+        queries = operations.rotate_and_store(self._qkv, self._head_norms, self._places, keys, values)
+        yield from (("queries", queries), ("keys", keys), ("values", values))
+        yield "attend_rows", operations.attend_rows(queries, keys, values, self._rows)
