@@ -29,6 +29,7 @@ _UNKNOWN_TYPE: Final = "application/octet-stream"
 _TYPE: Final = re.compile(r"[A-Za-z0-9_.+-]+/[A-Za-z0-9_.+-]+(;[\x20-\x7e]*)?")
 """What may go into a header of the store's and of a later answer."""
 _MAX_TYPE_CHARS: Final = 255
+_ONE_ITEM: Final = {"items": [{"operation": "transcribe", "ref_audio": "{$response.body#/file_id}"}]}
 _INERT: Final = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -51,7 +52,10 @@ async def presign_request(request: Request, tenant: Uploader) -> PresignRequest:
     responses={
         200: {
             "content": {"application/json": {"example": UPLOADED}},
-            "links": {"fetch": link("fetch", name="file_id")},
+            "links": {
+                "fetch": link("fetch", name="file_id"),
+                "submit": {"operationId": "submit", "requestBody": _ONE_ITEM},
+            },
         },
         **problems(400, 401, 413, 422),
     },
@@ -138,7 +142,9 @@ def complete(request: Request, wired: Wired, tenant: Uploader, file_id: str) -> 
     response_class=Response,
     response_model=Transcript,
     responses={
-        200: {"content": {"application/json": {"example": TRANSCRIPT}}},
+        200: {
+            "content": {"application/json": {"example": TRANSCRIPT}, "audio/*": {}, "video/*": {}, _UNKNOWN_TYPE: {}}
+        },
         307: {"description": "The file is too large for an answer; `Location` has it, for a minute, without the key"},
         **problems(401, 404, 409, 410),
     },
