@@ -70,6 +70,9 @@ class ObjectStore(Protocol):
     def abandon_parts(self, key: str, parts_id: str) -> None:
         """Remove the parts of an upload that was never joined; one that is not there counts as removed."""
 
+    def abandon_all_parts(self, prefix: str) -> int:
+        """Remove the parts of every upload under a prefix that was never joined; return how many uploads that were."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresignedForm:
@@ -204,6 +207,12 @@ class ItemTable(Protocol):
         Returns False where an item has pinned it meanwhile: it is due again when the last pin goes.
         """
 
+    def expire_file(self, file: File, *, now: datetime) -> bool:
+        """End a file's life before its time: it is due at once, or, where it is awaited, when its address has ended.
+
+        Returns False where an unfinished item has pinned it; then nothing happens.
+        """
+
     # -- batches and items -------------------------------------------------------------------------------------
 
     def create_batch(
@@ -241,6 +250,15 @@ class ItemTable(Protocol):
     def discard_batch(self, batch_id: str) -> None:
         """Undo a batch whose creation never ended: remove its items, release their pins. A visible one stays."""
 
+    def delete_batch(self, batch: Batch, *, now: datetime) -> None:
+        """Note that a batch is deleted, and forget its label; it is due at once. The first note stands."""
+
+    def remove_items(self, items: Sequence[Item]) -> None:
+        """Remove rows of items of one batch, and their pins: final ones, and those that are unfinished still.
+
+        One that has ended since it was read stays: it may have a result by now. Read again.
+        """
+
     def claim_item(self, batch_id: str, index: int, *, now: datetime) -> Item | None:
         """Start an item: `processing`, attempt + 1. Returns it as it now stands; None where it is final or gone."""
 
@@ -274,7 +292,10 @@ class ItemTable(Protocol):
     def keep_typical_item_s(self, operation: Operation, seconds: float) -> None:
         """Keep the length that an item of the operation usually has, to the millisecond, in place of the last one."""
 
-    # -- keys and idempotency ----------------------------------------------------------------------------------
+    # -- tenants, keys and idempotency -------------------------------------------------------------------------
+
+    def forget_tenant(self, tenant: str) -> int:
+        """Remove every row of a tenant but its keys; return how many. Reads the whole table."""
 
     def put_key(self, key: ApiKey) -> None:
         """Store a key, or its revocation."""

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC
+from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -9,9 +10,11 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import UploadFile
 
 from asr_queue.domain.files import File as KeptFile
+from asr_queue.domain.files import file_id_of
 from asr_queue.errors import CallerError
 from asr_queue.usecases.accept_upload import accept_upload
 from asr_queue.usecases.complete_upload import complete_upload
+from asr_queue.usecases.delete_file import delete_file
 from asr_queue.usecases.fetch_file import fetch_file
 from asr_queue.usecases.presign_upload import presign_upload
 from asr_queue.wire.api import PresignAnswer, PresignRequest, UploadAnswer
@@ -164,6 +167,22 @@ def fetch(request: Request, wired: Wired, tenant: Reader, name: str) -> Response
     if fetched.link is not None:
         return RedirectResponse(fetched.link, headers=_INERT)
     return Response(fetched.data, headers=_INERT, media_type=fetched.content_type)
+
+
+@router.delete(
+    "/{name}",
+    operation_id="delete_file",
+    summary="Delete a file",
+    status_code=HTTPStatus.NO_CONTENT,
+    responses=problems(401, 404, 409, 503),
+)
+def delete(request: Request, wired: Wired, tenant: Uploader, name: str) -> None:
+    """Remove a transcript or an upload before its time; may be called again. This needs a key, wherever others do not.
+
+    From then on the file is answered as an expired one.
+    """
+    request.state.ids["file_id"] = file_id_of(name)
+    delete_file(name, tenant=tenant, store=wired.store, table=wired.table, clock=wired.clock)
 
 
 def _answer(request: Request, kept: KeptFile) -> UploadAnswer:

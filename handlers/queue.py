@@ -1,14 +1,16 @@
 """Submit a batch; poll a batch."""
 
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 
 from asr_queue.usecases.batch_status import batch_status
+from asr_queue.usecases.delete_batch import delete_batch
 from asr_queue.usecases.submit_batch import submit_batch
 from asr_queue.wire.api import StatusAnswer, SubmitAnswer, SubmitRequest
 from asr_queue.wire.submits import read_submit
-from handlers.access import Reader, Wired
+from handlers.access import Reader, Uploader, Wired
 from handlers.examples import STATUS, SUBMIT, SUBMITTED, problems
 from handlers.observability import count, logger
 from handlers.schemas import json_body, link
@@ -77,9 +79,25 @@ def submit(
     operation_id="status",
     summary="Poll a batch",
     response_model=StatusAnswer,
-    responses={200: {"content": {"application/json": {"example": STATUS}}}, **problems(401, 404)},
+    responses={200: {"content": {"application/json": {"example": STATUS}}}, **problems(401, 404, 410)},
 )
 def status(request: Request, wired: Wired, tenant: Reader, batch_id: str) -> StatusAnswer:
     """Return how far a batch has come, with all its items in the order of the submit."""
     request.state.ids["batch_id"] = batch_id
     return batch_status(batch_id, tenant=tenant, table=wired.table)
+
+
+@router.delete(
+    "/batches/{batch_id}",
+    operation_id="delete_batch",
+    summary="Delete a batch",
+    status_code=HTTPStatus.NO_CONTENT,
+    responses=problems(401, 404, 503),
+)
+def delete(request: Request, wired: Wired, tenant: Uploader, batch_id: str) -> None:
+    """Remove a batch with its transcripts, and give up what of it is unfinished; may be called again.
+
+    Its uploads live on to their own end. This needs a key, wherever others do not.
+    """
+    request.state.ids["batch_id"] = batch_id
+    delete_batch(batch_id, tenant=tenant, store=wired.store, table=wired.table, clock=wired.clock)

@@ -93,6 +93,14 @@ class MemoryStore:
         with self._lock:
             self._uploads.pop(parts_id, None)
 
+    def abandon_all_parts(self, prefix: str) -> int:
+        """Remove the parts of every upload under a prefix."""
+        with self._lock:
+            ids = [parts_id for parts_id, upload in self._uploads.items() if upload.key.startswith(prefix)]
+            for parts_id in ids:
+                del self._uploads[parts_id]
+            return len(ids)
+
     def list_keys(self, prefix: str) -> list[str]:
         """Return every key with the prefix, sorted."""
         with self._lock:

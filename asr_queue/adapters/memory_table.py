@@ -37,9 +37,10 @@ class MemoryTable:
         self._lock = threading.RLock()
         self._files: dict[str, File] = {}
         self._settled: set[str] = set()
+        self._not_due_before: dict[str, datetime] = {}
         self._batches: dict[str, Batch] = {}
         self._next_checks: dict[str, datetime] = {}
-        self._items: dict[str, list[Item]] = {}
+        self._items: dict[str, dict[int, Item]] = {}
         self._typical_item_s: dict[Operation, float] = {}
         self._keys: dict[str, ApiKey] = {}
         self._executions: dict[tuple[str, str], _Execution] = {}
@@ -97,6 +98,19 @@ class MemoryTable:
             self._settled.add(file.file_id)
             return True
 
+    def expire_file(self, file: File, *, now: datetime) -> bool:
+        """End a file's life before its time."""
+        with self._lock:
+            known = self._files.get(file.file_id)
+            if known is None or known.is_expired(now):
+                return True
+            if known.pinned_by:
+                return False
+            if file.is_awaited:
+                self._not_due_before[file.file_id] = known.expires_at
+            self._files[file.file_id] = replace(known, expires_at=now, is_awaited=False)
+            return True
+
     # -- batches and items -------------------------------------------------------------------------------------
 
     def create_batch(
@@ -117,7 +131,7 @@ class MemoryTable:
             for upload_id, item_ids in pins.items():
                 self._repin(upload_id, add=item_ids)
             self._batches[batch.batch_id] = batch
-            self._items[batch.batch_id] = list(items)
+            self._items[batch.batch_id] = {item.index: item for item in items}
             self._next_checks[batch.batch_id] = batch.created_at + timedelta(seconds=UNSENT_CHECK_S)
             if execution is not None:
                 execution.answer = answer
@@ -126,7 +140,7 @@ class MemoryTable:
         """Return a batch and all its items."""
         with self._lock:
             batch = self._batches.get(batch_id)
-            return None if batch is None else (batch, list(self._items[batch_id]))
+            return None if batch is None else (batch, list(self._items[batch_id].values()))
 
     def mark_sent(self, batch: Batch, *, next_check_at: datetime) -> None:
         """Note that a message was sent for every item."""
@@ -155,13 +169,32 @@ class MemoryTable:
     def discard_batch(self, batch_id: str) -> None:
         """Do nothing: creation is one step here."""
 
+    def delete_batch(self, batch: Batch, *, now: datetime) -> None:
+        """Note that a batch is deleted."""
+        with self._lock:
+            row = self._batches.get(batch.batch_id)
+            if row is not None and row.deleted_at is None:
+                self._batches[batch.batch_id] = replace(row, deleted_at=now, label="")
+                self._next_checks[batch.batch_id] = now
+
+    def remove_items(self, items: Sequence[Item]) -> None:
+        """Remove rows of items."""
+        with self._lock:
+            for item in items:
+                row = self._items[item.batch_id].get(item.index)
+                if row is None or (row.status.is_final and not item.status.is_final):
+                    continue
+                del self._items[item.batch_id][item.index]
+                if item.upload_id in self._files:
+                    self._repin(item.upload_id, remove=frozenset({item.item_id}))
+
     def claim_item(self, batch_id: str, index: int, *, now: datetime) -> Item | None:
         """Start an item."""
         with self._lock:
-            items = self._items.get(batch_id, [])
-            if not 0 <= index < len(items) or items[index].status.is_final:
+            items = self._items.get(batch_id, {})
+            item = items.get(index)
+            if item is None or item.status.is_final:
                 return None
-            item = items[index]
             items[index] = replace(item, status=ItemStatus.PROCESSING, attempt=item.attempt + 1, started_at=now)
             return items[index]
 
@@ -175,7 +208,13 @@ class MemoryTable:
     def due_files(self, *, now: datetime, limit: int) -> list[File]:
         """Return files past their time, not pinned and not settled."""
         with self._lock:
-            due = [file for file in self._files.values() if file.is_expired(now) and file.file_id not in self._settled]
+            due = [
+                file
+                for file in self._files.values()
+                if file.is_expired(now)
+                and file.file_id not in self._settled
+                and now >= self._not_due_before.get(file.file_id, now)
+            ]
             return due[:limit]
 
     def due_batches(self, *, now: datetime, limit: int) -> list[Batch]:
@@ -198,7 +237,24 @@ class MemoryTable:
         with self._lock:
             self._typical_item_s[operation] = round(seconds, 3)
 
-    # -- keys and idempotency ----------------------------------------------------------------------------------
+    # -- tenants, keys and idempotency -------------------------------------------------------------------------
+
+    def forget_tenant(self, tenant: str) -> int:
+        """Remove every row of a tenant but its keys."""
+        with self._lock:
+            batch_ids = [batch_id for batch_id, batch in self._batches.items() if batch.tenant == tenant]
+            file_ids = [file_id for file_id, file in self._files.items() if file.tenant == tenant]
+            executions = [place for place in self._executions if place[0] == tenant]
+            rows = len(batch_ids) + len(file_ids) + len(executions)
+            for batch_id in batch_ids:
+                del self._batches[batch_id]
+                self._next_checks.pop(batch_id, None)
+                rows += len(self._items.pop(batch_id))
+            for file_id in file_ids:
+                del self._files[file_id]
+            for place in executions:
+                del self._executions[place]
+            return rows
 
     def put_key(self, key: ApiKey) -> None:
         """Store a key."""
@@ -265,9 +321,9 @@ class MemoryTable:
         self._files[upload_id] = replace(file, pinned_by=(file.pinned_by | add) - remove)
 
     def _finish(self, item: Item, file: File | None) -> bool:
-        row = self._items[item.batch_id][item.index]
-        if row.status.is_final:
-            return row.has_outcome_of(item)
+        row = self._items.get(item.batch_id, {}).get(item.index)
+        if row is None or row.status.is_final:
+            return row is not None and row.has_outcome_of(item)
         self._items[item.batch_id][item.index] = item
         if file is not None:
             self._files[file.file_id] = file

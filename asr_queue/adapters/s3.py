@@ -102,6 +102,15 @@ class S3ObjectStore:
                 if error_code(error) != "NoSuchUpload":
                     raise
 
+    def abandon_all_parts(self, prefix: str) -> int:
+        """Remove the parts of every upload under a prefix."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
+        with translated("s3"):
+            uploads = [(upload["Key"], upload["UploadId"]) for page in pages for upload in page.get("Uploads", [])]
+        for key, parts_id in uploads:
+            self.abandon_parts(key, parts_id)
+        return len(uploads)
+
     def list_keys(self, prefix: str) -> list[str]:
         """Return every key with the prefix, sorted."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)

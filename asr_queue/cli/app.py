@@ -12,6 +12,7 @@ from asr_queue.cli.doctor import doctor
 from asr_queue.cli.drop import drop
 from asr_queue.cli.keys import keys
 from asr_queue.cli.status import status
+from asr_queue.cli.tenants import tenants
 from asr_queue.cli.transcribe import transcribe
 from asr_queue.cli.up import up
 
@@ -28,6 +29,7 @@ app.command()(drop)
 app.command()(status)
 app.command()(up)
 app.add_typer(keys, name="keys")
+app.add_typer(tenants, name="tenants")
 app.command()(doctor)
 
 

@@ -1,12 +1,20 @@
 """The way to the AWS of a system that runs on this machine, for commands that bypass the API."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 from dotenv import dotenv_values
+from pydantic import ValidationError
 
 from asr_queue.cli.ending import give_up
+from asr_queue.errors import CallerError, RetryableError
+from asr_queue.settings import ResourceSettings
+
+if TYPE_CHECKING:
+    from asr_queue.adapters.aws import Aws
 
 DataOption: TypeAlias = Annotated[
     Path | None,
@@ -24,3 +32,33 @@ def stack_environment(data: Path) -> dict[str, str]:
     if not path.is_file():
         give_up(f"{path} is not there: no `asr-queue up --data {data}` is running")
     return {name: value for name, value in dotenv_values(path).items() if value is not None}
+
+
+@contextmanager
+def connected_aws(data: Path | None) -> Iterator["Aws"]:
+    """Yield what leads to bucket, table and queues for the block; what goes wrong with them ends the command."""
+    try:
+        from botocore.exceptions import BotoCoreError
+
+        from asr_queue.adapters.aws import connect
+    except ImportError as error:
+        give_up(f"{error.name} is not installed; run: pip install 'asr-queue[aws]'")
+    try:
+        if data is None:
+            yield connect(ResourceSettings())
+        else:
+            environment = stack_environment(data)
+            settings = ResourceSettings(
+                bucket=environment["ASR_QUEUE_BUCKET"],
+                table=environment["ASR_QUEUE_TABLE"],
+                transcribe_queue_url=environment["ASR_QUEUE_TRANSCRIBE_QUEUE_URL"],
+            )
+            yield connect(settings, environment=environment)
+    except ValidationError as error:
+        missing = ", ".join(f"ASR_QUEUE_{part['loc'][0]}".upper() for part in error.errors())
+        give_up(f"set {missing} to say where the table is, or name the data folder of a running stack with --data")
+    except CallerError as error:
+        give_up(error.message)
+    except (RetryableError, BotoCoreError) as error:
+        where = f"asr-queue up --data {data}" if data else "what AWS_* and ASR_QUEUE_* name"
+        give_up(f"the table does not answer (is {where} running?): {error}")

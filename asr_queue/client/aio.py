@@ -10,7 +10,7 @@ from uuid import uuid4
 from asr_queue.client.caller import Caller
 from asr_queue.client.errors import DeadlineError
 from asr_queue.client.pacing import PollPolicy, PollTimer, RetryPolicy
-from asr_queue.client.protocol import fetch_call, status_call, submit_call
+from asr_queue.client.protocol import delete_batch_call, delete_file_call, fetch_call, status_call, submit_call
 from asr_queue.client.results import ItemResult, OnProgress
 from asr_queue.client.sources import Uploadable
 from asr_queue.client.transcription import TranscribeOptions, Transcription
@@ -135,6 +135,22 @@ class AsyncClient:
             ValueError: the item has no transcript.
         """
         return await self._caller.call(fetch_call(item))
+
+    async def delete_file(self, item: ItemAnswer | str) -> None:
+        """Remove a transcript or an upload before its time; it is then answered as an expired one.
+
+        Args:
+            item: an item of a status answer, its `url`, the last part of that, or the `file_id` of an upload.
+
+        Raises:
+            ValueError: the item has no transcript.
+            ApiError: `file_in_use`, where an unfinished item needs the upload.
+        """
+        await self._caller.call(delete_file_call(item))
+
+    async def delete_batch(self, batch_id: str) -> None:
+        """Remove a batch with its transcripts; what of it is not finished is given up. Its uploads stay."""
+        await self._caller.call(delete_batch_call(batch_id))
 
     def transcribe(
         self,

@@ -82,6 +82,14 @@ class Client:
         """Return a finished item's transcript; it lives for 30 minutes from its completion."""
         return self._run(partial(self._client.fetch, item))
 
+    def delete_file(self, item: ItemAnswer | str) -> None:
+        """Remove a transcript or an upload before its time; it is then answered as an expired one."""
+        self._run(partial(self._client.delete_file, item))
+
+    def delete_batch(self, batch_id: str) -> None:
+        """Remove a batch with its transcripts; what of it is not finished is given up. Its uploads stay."""
+        self._run(partial(self._client.delete_batch, batch_id))
+
     def transcribe(
         self,
         paths: Iterable[str | Path],

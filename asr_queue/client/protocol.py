@@ -35,7 +35,7 @@ _MAX_DETAIL_CHARS: Final = 300
 class Call(Generic[T]):
     """One request, without the address and the key."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     """Below the base URL, percent-encoded."""
     read: Callable[[bytes], T]
@@ -117,7 +117,7 @@ def status_call(batch_id: str) -> Call[StatusAnswer]:
 
 
 def fetch_call(item: ItemAnswer | str) -> Call[Transcript]:
-    """Step 4. Only the last part of the URL is used, so that the key never goes to another host.
+    """Step 4.
 
     Args:
         item: a finished item, its `url`, or the last part of that.
@@ -125,13 +125,24 @@ def fetch_call(item: ItemAnswer | str) -> Call[Transcript]:
     Raises:
         ValueError: the item has no transcript (it is not done).
     """
-    url = item.url if isinstance(item, ItemAnswer) else item
-    name = (url or "").rpartition("/")[2]
-    if not name:
-        state = f"item {item.item_id} is {item.status}" if isinstance(item, ItemAnswer) else f"{item!r} names no file"
-        raise ValueError(f"there is no transcript to fetch: {state}")
-    path = f"/api/v1/files/{quote(name, safe='')}"
-    return Call(method="GET", path=path, read=_reader(Transcript), may_redirect=True)
+    return Call(method="GET", path=_file_path(item), read=_reader(Transcript), may_redirect=True)
+
+
+def delete_file_call(item: ItemAnswer | str) -> Call[None]:
+    """Remove a transcript or an upload before its time.
+
+    Args:
+        item: a finished item, its `url`, the last part of that, or a file id.
+
+    Raises:
+        ValueError: the item has no transcript.
+    """
+    return Call(method="DELETE", path=_file_path(item), read=_nothing)
+
+
+def delete_batch_call(batch_id: str) -> Call[None]:
+    """Remove a batch."""
+    return Call(method="DELETE", path=f"/api/v1/queue/batches/{quote(batch_id, safe='')}", read=_nothing)
 
 
 def as_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
@@ -165,6 +176,24 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
 def displayable(name: str, *, max_chars: int = MAX_CUSTOM_ID_CHARS) -> str:
     """Return a file name as text that UTF-8 can carry: at most `max_chars`, its end kept."""
     return name.encode("utf-8", "replace").decode()[-max_chars:]
+
+
+def _file_path(item: ItemAnswer | str) -> str:
+    """Return the path of a file. Only the last part of a URL is used, so that the key never goes to another host.
+
+    Raises:
+        ValueError: the item has no transcript.
+    """
+    url = item.url if isinstance(item, ItemAnswer) else item
+    name = (url or "").rpartition("/")[2]
+    if not name:
+        state = f"item {item.item_id} is {item.status}" if isinstance(item, ItemAnswer) else f"{item!r} names no file"
+        raise ValueError(f"there is no transcript to fetch: {state}")
+    return f"/api/v1/files/{quote(name, safe='')}"
+
+
+def _nothing(_: bytes) -> None:
+    return None
 
 
 def _reader(model: type[M]) -> Callable[[bytes], M]:

@@ -34,6 +34,8 @@ class Batch:
     """When a message had been sent for every item; None until then."""
     finished_at: datetime | None = None
     """When the last item became final; None until somebody has seen that."""
+    deleted_at: datetime | None = None
+    """When its tenant deleted it; from then on nobody sees it, and its items go."""
 
 
 @dataclass(frozen=True, slots=True)

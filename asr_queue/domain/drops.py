@@ -95,6 +95,11 @@ class Drop:
         return None if is_path or "\0" in name or len(key.encode()) > _MAX_KEY_BYTES else key
 
 
+def tenant_prefix(tenant: str) -> str:
+    """Prefix of everything that a tenant has dropped."""
+    return f"{DROP_PREFIX}{tenant}/"
+
+
 def dropped_file_id(key: str) -> str:
     """Return the id of the file at a key under the drop prefix: the same at every event of it."""
     return str(uuid5(_FILE_IDS, key))

@@ -1,14 +1,18 @@
 """A file: an upload or a transcript, and the rule by which it expires."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from asr_queue.domain.ids import ID
+
 DROP_PREFIX: Final = "drop/"
 """Of the keys that clients choose by themselves."""
 UPLOADS_PREFIX: Final = "uploads/"
 PRESIGNED_SUFFIX: Final = ".presigned"
+_NAME: Final = re.compile(rf"(?:queue_[a-z_]+_)?({ID})(?:\.[a-z0-9]+)?")
 
 
 class FileKind(StrEnum):
@@ -52,9 +56,20 @@ class File:
         return now >= self.expires_at and not self.pinned_by
 
 
+def file_id_of(name: str) -> str | None:
+    """Return the id in the last part of an item's `url`, or in a file id; None for any other name."""
+    matched = _NAME.fullmatch(name)
+    return matched[1] if matched else None
+
+
+def uploads_prefix(tenant: str) -> str:
+    """Prefix of all uploads of a tenant."""
+    return f"{UPLOADS_PREFIX}{tenant}/"
+
+
 def upload_key(tenant: str, file_id: str) -> str:
     """Object key of an upload."""
-    return f"{UPLOADS_PREFIX}{tenant}/{file_id}"
+    return f"{uploads_prefix(tenant)}{file_id}"
 
 
 def presigned_key(tenant: str, file_id: str) -> str:

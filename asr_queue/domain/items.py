@@ -103,9 +103,14 @@ class Item:
         return self.status.is_final and (self.status, self.attempt) == (other.status, other.attempt)
 
 
+def tenant_results_prefix(tenant: str) -> str:
+    """Prefix of every object that any attempt at any item of a tenant may have written."""
+    return f"results/{tenant}/"
+
+
 def results_prefix(tenant: str, batch_id: str) -> str:
-    """Prefix of every object that any attempt at any item of a batch may have written."""
-    return f"results/{tenant}/{batch_id}/"
+    """Prefix of those of one batch."""
+    return f"{tenant_results_prefix(tenant)}{batch_id}/"
 
 
 def pins_by_upload(items: Iterable[Item]) -> dict[str, frozenset[str]]:

@@ -19,12 +19,14 @@ def batch_status(batch_id: str, *, tenant: str | None, table: ItemTable) -> Stat
         tenant: whose batches may be seen; None where the id alone is the right to see it.
 
     Raises:
-        CallerError: `batch_not_found`, for another tenant's too.
+        CallerError: `batch_not_found`, for another tenant's too; `batch_deleted`.
     """
     found = table.load_batch(batch_id) if is_id(batch_id) else None
     if found is None or (tenant is not None and found[0].tenant != tenant):
         raise CallerError("batch_not_found", f"There is no batch {batch_id!r}.", http_status=404)
     batch, items = found
+    if batch.deleted_at is not None:
+        raise CallerError("batch_deleted", f"Batch {batch_id!r} was deleted.", http_status=410)
     progress = Progress.of(items)
     return StatusAnswer(
         batch_id=batch.batch_id,

@@ -1,16 +1,13 @@
 """Hand a file out."""
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from asr_queue.domain.files import File, FileKind
-from asr_queue.domain.ids import ID
+from asr_queue.domain.files import File, FileKind, file_id_of
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.ports import Clock, ItemTable, ObjectStore, Presigner
 
-_NAME: Final = re.compile(rf"(?:queue_[a-z_]+_)?({ID})(?:\.[a-z0-9]+)?")
 _LINK_LIFE_S: Final = 60
 _PLAYABLE: Final = ("audio/", "video/")
 _UNKNOWN_TYPE: Final = "application/octet-stream"
@@ -50,8 +47,8 @@ def fetch_file(
             or not the bytes are gone; `file_not_uploaded` while they are awaited.
         RetryableError: the row is there and its bytes are not, as in the instant of an upload.
     """
-    matched = _NAME.fullmatch(name)
-    file = table.get_file(matched[1]) if matched else None
+    file_id = file_id_of(name)
+    file = None if file_id is None else table.get_file(file_id)
     if file is None or (file.tenant != tenant if tenant is not None else not file.has_secret_id):
         raise CallerError("file_not_found", f"There is no file {name!r}.", http_status=404)
     now = clock.now()

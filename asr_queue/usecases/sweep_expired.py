@@ -5,6 +5,7 @@ due draft  ── its creation never ended ──▶ undone
 due batch  ── messages not all sent ─────▶ sent again
            ── unfinished, queue empty ───▶ messages were lost: sent again
            ── finished ──────────────────▶ noted; a file's life later every attempt's object is deleted
+           ── deleted ───────────────────▶ what is left of it removed, and once more a file's life later
 """
 
 from collections.abc import Set
@@ -16,6 +17,7 @@ from typing import Final
 from asr_queue.domain.batches import Batch, finished_at
 from asr_queue.domain.items import Item, ItemStatus, Operation, results_prefix
 from asr_queue.ports import Backlog, Clock, ItemTable, ObjectStore, WorkQueues
+from asr_queue.usecases.delete_batch import clear_batch
 from asr_queue.usecases.submit_batch import FIRST_CHECK_S, send_items
 
 _LEAST_POSTPONE_S: Final = FIRST_CHECK_S
@@ -58,7 +60,7 @@ def sweep_expired(*, store: ObjectStore, table: ItemTable, queues: WorkQueues, c
     # Asked before anything is sent again: what one batch gets must not look like work that another one waits for.
     drained = {operation for operation, queue in queues.items() if queue.backlog() == _EMPTY}
     for batch in table.due_batches(now=clock.now(), limit=_LIMIT):
-        _check_batch(batch.batch_id, swept, store, table, queues, drained, clock.now(), file_ttl_s)
+        _check_batch(batch.batch_id, swept, store, table, queues, drained, clock, file_ttl_s)
     return swept
 
 
@@ -82,13 +84,17 @@ def _check_batch(
     table: ItemTable,
     queues: WorkQueues,
     drained: Set[Operation],
-    now: datetime,
+    clock: Clock,
     file_ttl_s: int,
 ) -> None:
+    now = clock.now()
     found = table.load_batch(batch_id)
     if found is None:
         return
     batch, items = found
+    if batch.deleted_at is not None:
+        _clear(batch, batch.deleted_at + timedelta(seconds=file_ttl_s), swept, store, table, clock)
+        return
     heard = [item.audio_s for item in items if item.operation is Operation.TRANSCRIBE and item.audio_s is not None]
     swept.items_heard += len(heard)
     swept.audio_s += sum(heard)
@@ -107,6 +113,16 @@ def _check_batch(
     store.delete(store.list_keys(results_prefix(batch.tenant, batch.batch_id)))
     table.retire_batch(batch)
     swept.batches_retired += 1
+
+
+def _clear(batch: Batch, until: datetime, swept: Swept, store: ObjectStore, table: ItemTable, clock: Clock) -> None:
+    clear_batch(batch, store=store, table=table, clock=clock)
+    if clock.now() < until:
+        # A worker that had an item of it in hand may still write, and die before it removes that again.
+        table.postpone_batch(batch, next_check_at=until)
+    else:
+        table.retire_batch(batch)
+        swept.batches_retired += 1
 
 
 def _move_on(

@@ -135,6 +135,23 @@ def test_a_transcript_is_gone_after_thirty_minutes(client: Client, running: Runn
     assert (raised.value.status, raised.value.code) == (410, "file_expired")
 
 
+def test_what_is_deleted_is_gone_and_may_be_deleted_again(client: Client) -> None:
+    uploaded = client.upload(b"hello")
+    submitted = client.submit([transcribe_item(uploaded.file_id)])
+    [item] = client.wait(submitted.batch_id, deadline_s=60).items
+    gone = {
+        "file_expired": (lambda: client.delete_file(item), lambda: client.fetch(item)),
+        "batch_deleted": (lambda: client.delete_batch(submitted.batch_id), lambda: client.status(submitted.batch_id)),
+    }
+    for code, (delete, read) in gone.items():
+        for _ in range(2):
+            delete()
+        with pytest.raises(ApiError) as raised:
+            read()
+        assert (raised.value.status, raised.value.code) == (410, code)
+    client.delete_file(uploaded.file_id)
+
+
 def test_an_unknown_language_fails_every_file_with_the_servers_words(client: Client, tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_text("hello")
     [result] = client.transcribe([tmp_path / "a.wav"], language="Klingon")

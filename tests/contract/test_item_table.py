@@ -214,6 +214,100 @@ class TestFiles:
         assert table.settle_file(upload)
 
 
+class TestDeletions:
+    def due_files(self, table: ItemTable, clock: ManualClock) -> set[str]:
+        return {file.file_id for file in table.due_files(now=clock.now(), limit=5000)}
+
+    def test_a_file_that_is_deleted_has_expired_and_is_due_at_once(self, table: ItemTable, clock: ManualClock) -> None:
+        file = an_upload(table, clock)
+        clock.advance(1)
+        for _ in range(2):
+            assert table.expire_file(file, now=clock.now())
+        assert table.get_file(file.file_id) == replace(file, expires_at=clock.now())
+        assert file.file_id in self.due_files(table, clock)
+        clock.advance(1)
+        assert table.expire_file(file, now=clock.now()), "the first instant stands"
+        assert table.get_file(file.file_id) == replace(file, expires_at=clock.now() - timedelta(seconds=1))
+        assert table.expire_file(replace(file, file_id=str(uuid4())), now=clock.now())
+
+    def test_a_file_that_an_item_needs_is_not_deleted(self, table: ItemTable, clock: ManualClock) -> None:
+        upload = an_upload(table, clock)
+        batch, items = a_batch(clock, [upload])
+        table.create_batch(batch, items)
+        assert not table.expire_file(upload, now=clock.now())
+        table.finish_items([done(clock, started(table, clock, items[0]))])
+        assert table.expire_file(upload, now=clock.now())
+
+    def test_what_comes_for_a_deleted_upload_is_swept_when_its_address_has_ended(
+        self, table: ItemTable, clock: ManualClock
+    ) -> None:
+        awaited = replace(an_upload(table, clock, ttl_s=10), is_awaited=True, parts_id="parts")
+        table.put_file(awaited)
+        assert table.expire_file(awaited, now=clock.now())
+        assert not table.complete_file(replace(awaited, is_awaited=False))
+        clock.advance(9.999)
+        assert awaited.file_id not in self.due_files(table, clock)
+        clock.advance(0.001)
+        assert awaited.file_id in self.due_files(table, clock)
+
+    def test_a_deleted_batch_is_due_at_once_and_has_no_label(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock, 2)
+        table.retire_batch(batch)
+        for _ in range(2):
+            table.delete_batch(batch, now=batch.created_at)
+            clock.advance(1)
+        assert load(table, batch) == (replace(batch, label="", deleted_at=batch.created_at), items)
+        assert batch.batch_id in {due.batch_id for due in table.due_batches(now=clock.now(), limit=5000)}
+
+    def test_removed_items_hold_nothing_and_can_be_neither_started_nor_finished(
+        self, table: ItemTable, clock: ManualClock
+    ) -> None:
+        batch, items = created(table, clock, 3)
+        ended, running, waiting = items
+        table.finish_items([done(clock, started(table, clock, ended))])
+        claimed = started(table, clock, running)
+        table.delete_batch(batch, now=clock.now())
+        table.remove_items(load(table, batch)[1])
+        assert load(table, batch)[1] == []
+        files = table.get_files([item.upload_id for item in items])
+        assert [file.pinned_by for file in files.values()] == [frozenset()] * 3
+        assert table.claim_item(batch.batch_id, waiting.index, now=clock.now()) is None
+        assert table.finish_items([done(clock, claimed)]) == [False]
+        assert table.get_file(running.item_id) is None, "a late result is registered nowhere"
+
+    def test_an_item_that_ended_since_it_was_read_is_not_removed(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock, 2)
+        table.delete_batch(batch, now=clock.now())
+        read_before = load(table, batch)[1]
+        table.finish_items([done(clock, started(table, clock, items[0]))])
+        table.remove_items(read_before)
+        left = load(table, batch)[1]
+        assert items[0].item_id in {item.item_id for item in left}
+        table.remove_items(left)
+        assert load(table, batch)[1] == []
+
+    def test_a_forgotten_tenant_leaves_nothing_but_its_keys(self, table: ItemTable, clock: ManualClock) -> None:
+        tenant = f"tenant-{uuid4()}"
+        upload, other = an_upload(table, clock, tenant=tenant), an_upload(table, clock)
+        batch, items = a_batch(clock, [upload, upload])
+        items = [replace(item, tenant=tenant) for item in items]
+        table.create_batch(replace(batch, tenant=tenant), items)
+        claimed = table.claim_idempotency(tenant=tenant, key="k", request_hash="h", now=clock.now())
+        key = ApiKey(key_hash=uuid4().hex, tenant=tenant, name="n", created_at=clock.now())
+        table.put_key(key)
+        assert isinstance(claimed, IdempotencyClaim)
+        assert table.forget_tenant(tenant) == 5
+        assert table.load_batch(batch.batch_id) is None
+        assert table.get_file(upload.file_id) is None
+        assert table.claim_item(batch.batch_id, 0, now=clock.now()) is None
+        assert isinstance(
+            table.claim_idempotency(tenant=tenant, key="k", request_hash="h", now=clock.now()), IdempotencyClaim
+        )
+        assert table.get_key(key.key_hash) == key
+        assert table.get_file(other.file_id) == other
+        assert table.forget_tenant(tenant) == 1
+
+
 class TestTypicalItems:
     def test_the_last_length_that_was_kept_is_the_one(self, table: ItemTable) -> None:
         for seconds, kept_s in ((61.5, 61.5), (0.1234567, 0.123)):

@@ -137,3 +137,19 @@ class TestLink:
         assert side.get(url) == (200, b"RIFF")
         time.sleep(2.1)
         assert side.get(url)[0] == 403
+
+    def test_all_parts_under_a_prefix_are_removed_and_no_others(self, side: Side) -> None:
+        tenant = f"tenant-{uuid4()}"
+        mine = [f"uploads/{tenant}/{uuid4()}" for _ in range(2)]
+        other = f"uploads/{tenant}-other/{uuid4()}"
+        uploads = {
+            key: side.presigner.parts(key, sizes_bytes=[4], content_type="audio/flac", life_s=LIFE_S)
+            for key in (*mine, other)
+        }
+        for upload in uploads.values():
+            assert side.put(upload.urls[0], b"part") == 200
+        assert side.store.abandon_all_parts(f"uploads/{tenant}/") == 2
+        for key in mine:
+            assert side.store.join_parts(key, uploads[key].parts_id, size_bytes=4) is None
+        assert side.store.join_parts(other, uploads[other].parts_id, size_bytes=4) == 4
+        assert side.store.abandon_all_parts(f"uploads/{tenant}/") == 0

@@ -19,7 +19,7 @@ RECORDINGS = ROOT / "tests" / "recordings"
 
 def test_the_documented_curl_commands_lead_from_a_file_to_its_transcript(whisper_stack: Stack, tmp_path: Path) -> None:
     blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4, "upload, submit, poll, fetch"
+    assert len(blocks) == 5, "upload, submit, poll, fetch, delete"
     script = "set -euo pipefail\n" + "\necho\n".join(blocks)
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     python3 = Path(sys.executable).parent

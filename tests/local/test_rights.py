@@ -150,6 +150,19 @@ def test_the_api_and_the_dead_letter_function_have_what_they_need(functions: Fun
     assert functions.request("GET", batch)["items"][0]["status"] == "error"
 
 
+def test_the_api_may_delete_what_it_promises(functions: Functions) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\naudio\r\n--x--\r\n'
+    file_id = functions.request("POST", "/api/v1/files/upload", form, "multipart/form-data; boundary=x")["file_id"]
+    items = [{"operation": "transcribe", "ref_audio": file_id}] * 120  # more than one transaction takes
+    submitted = functions.request("POST", "/api/v1/queue/submit", json.dumps({"items": items}).encode())
+    large = {"size_bytes": 100_000_001, "content_type": "audio/wav"}
+    parts_id = functions.request("POST", "/api/v1/files/presign", json.dumps(large).encode())["file_id"]
+    for path in (f"queue/batches/{submitted['batch_id']}", f"files/{file_id}", f"files/{parts_id}"):
+        answer = functions.answer("DELETE", f"/api/v1/{path}")
+        assert answer["statusCode"] == 204, answer
+    assert functions.aws.store.get(upload_key("t", file_id)) is None
+
+
 def test_the_api_may_sign_what_it_promises(functions: Functions) -> None:
     def presign(size_bytes: int) -> Any:
         body = {"size_bytes": size_bytes, "content_type": "audio/wav"}

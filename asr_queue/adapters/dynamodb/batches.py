@@ -1,17 +1,20 @@
 """Batches and items in the table."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
 from asr_queue.adapters.dynamodb.calls import MAX_ACTIONS, Action, ConditionFailedError, Put, Table, Update
 from asr_queue.adapters.dynamodb.creation import Creation
 from asr_queue.adapters.dynamodb.files import unpin
+from asr_queue.adapters.dynamodb.removal import IS_OPEN, ITEMS_REMOVED_AT_ONCE, OPEN, removal
 from asr_queue.adapters.dynamodb.rows import (
     META,
     SQS_RETENTION_S,
     Row,
     batch_key,
+    due_shard,
     from_file,
     item_key,
     outcome_of,
@@ -22,13 +25,11 @@ from asr_queue.adapters.dynamodb.rows import (
 )
 from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File
-from asr_queue.domain.items import Item, ItemStatus, pins_by_upload
+from asr_queue.domain.items import Item, pins_by_upload
 from asr_queue.ports import Clock, IdempotencyClaim
 
 _ITEMS_AT_ONCE: Final = MAX_ACTIONS // 3
 """Items of one transaction: each moves, registers a file, and takes a pin away."""
-_OPEN: Final = {"queued": ItemStatus.QUEUED.value, "processing": ItemStatus.PROCESSING.value}
-_IS_OPEN: Final = "#status IN (:queued, :processing)"
 
 
 class Batches:
@@ -81,13 +82,35 @@ class Batches:
         """Note that nothing is left to do for a finished batch."""
         self._change(batch, "REMOVE #due_shard, #due_at", {})
 
+    def delete_batch(self, batch: Batch, *, now: datetime) -> None:
+        """Note that a batch is deleted."""
+        due = {"due_shard": due_shard("BATCH", batch.batch_id), "due_at": to_ms(now)}
+        try:
+            self._table.write(
+                Update(
+                    key=batch_key(batch.batch_id),
+                    change="SET #deleted_at = :due_at, #due_at = :due_at, #due_shard = :due_shard, #label = :label,"
+                    " #purge_at = :purge_at",
+                    condition="attribute_exists(#pk) AND attribute_not_exists(#deleted_at)",
+                    values=due | {"label": "", "purge_at": to_s(now, self._row_retention_s)},
+                )
+            )
+        except ConditionFailedError:
+            return  # somebody else did, or it is gone
+
+    def remove_items(self, items: Sequence[Item]) -> None:
+        """Remove rows of items."""
+        for start in range(0, len(items), ITEMS_REMOVED_AT_ONCE):
+            with suppress(ConditionFailedError):  # the caller reads again
+                self._table.transact(removal(items[start : start + ITEMS_REMOVED_AT_ONCE]))
+
     def claim_item(self, batch_id: str, index: int, *, now: datetime) -> Item | None:
         """Start an item."""
         start = Update(
             key=item_key(batch_id, index),
             change="SET #status = :processing, #started_at = :now ADD #attempt :one",
-            condition=_IS_OPEN,
-            values=_OPEN | {"now": to_ms(now), "one": 1},
+            condition=IS_OPEN,
+            values=OPEN | {"now": to_ms(now), "one": 1},
         )
         try:
             row = self._table.write(start)
@@ -129,8 +152,8 @@ class Batches:
         return Update(
             key=item_key(item.batch_id, item.index),
             change="SET " + ", ".join(f"#{name} = :new_{name}" for name in outcome),
-            condition=_IS_OPEN,
-            values=_OPEN | {f"new_{name}": value for name, value in outcome.items()},
+            condition=IS_OPEN,
+            values=OPEN | {f"new_{name}": value for name, value in outcome.items()},
         )
 
     def _change(self, batch: Batch, change: str, values: dict[str, Any]) -> None:

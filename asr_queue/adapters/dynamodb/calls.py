@@ -3,7 +3,7 @@
 import random
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -112,6 +112,7 @@ class Table:
     def query(self, partition: str) -> Iterator[Row]:
         """Return a partition's rows in order of their sort keys, read consistently."""
         return self._pages(
+            self._client.query,
             KeyConditionExpression="#pk = :pk",
             ExpressionAttributeNames={"#pk": "pk"},
             ExpressionAttributeValues=_packed({":pk": partition}),
@@ -137,10 +138,21 @@ class Table:
             names["#range"] = range_name
             values[":range"] = at_most
         return self._pages(
+            self._client.query,
             IndexName=index,
             KeyConditionExpression=condition,
             ExpressionAttributeNames=names,
             ExpressionAttributeValues=_packed(values),
+        )
+
+    def scan(self, *, attribute: str, value: Any) -> Iterator[Row]:
+        """Return all rows whose attribute has this value, read consistently; every row of the table is paid for."""
+        return self._pages(
+            self._client.scan,
+            FilterExpression="#attribute = :value",
+            ExpressionAttributeNames={"#attribute": attribute},
+            ExpressionAttributeValues=_packed({":value": value}),
+            ConsistentRead=True,
         )
 
     def put(self, row: Row) -> None:
@@ -191,11 +203,11 @@ class Table:
             time.sleep(pause_s)
         raise RetryableError("dynamodb_busy", "dynamodb: transactions on the same rows kept getting in the way")
 
-    def _pages(self, **parameters: Any) -> Iterator[Row]:
+    def _pages(self, call: Callable[..., Any], **parameters: Any) -> Iterator[Row]:
         start: dict[str, Any] = {}
         while True:
             with translated("dynamodb"):
-                page = self._client.query(TableName=self._name, **parameters, **start)
+                page = call(TableName=self._name, **parameters, **start)
             yield from map(_unpacked, page["Items"])
             if "LastEvaluatedKey" not in page:
                 return

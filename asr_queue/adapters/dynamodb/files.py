@@ -1,6 +1,7 @@
 """Files in the table."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from asr_queue.adapters.dynamodb.calls import ConditionFailedError, Put, Table, Update
 from asr_queue.adapters.dynamodb.rows import due_shard, file_key, from_file, to_file, to_ms, to_s
@@ -82,6 +83,26 @@ class Files:
         except ConditionFailedError:
             self._leave_index_while_pinned(file)
             return False
+        return True
+
+    def expire_file(self, file: File, *, now: datetime) -> bool:
+        """End a file's life before its time."""
+        change = "SET #expires_at = :now REMOVE #awaited"  # what comes now is not completed any more, but swept
+        if not file.is_awaited:
+            change = "SET #expires_at = :now, #due_shard = :due_shard, #due_at = :now"
+        values = {"now": to_ms(now), "due_shard": due_shard("FILE", file.file_id)}
+        try:
+            self._table.write(
+                Update(
+                    key=file_key(file.file_id),
+                    change=change,
+                    condition="attribute_not_exists(#pinned_by) AND #expires_at > :now",
+                    values={name: value for name, value in values.items() if f":{name}" in change},
+                )
+            )
+        except ConditionFailedError as error:
+            row = error.rows[0]
+            return row is None or "pinned_by" not in row  # gone, or expired before
         return True
 
     def _leave_index_while_pinned(self, file: File) -> None:

@@ -146,6 +146,7 @@ def to_batch(row: Mapping[str, Any]) -> Batch:
         label=row["label"],
         sent_at=_instant(row, "sent_at"),
         finished_at=_instant(row, "finished_at"),
+        deleted_at=_instant(row, "deleted_at"),
     )
 
 

@@ -1,9 +1,10 @@
 """The table in DynamoDB."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from asr_queue.adapters.dynamodb.batches import Batches
@@ -37,6 +38,8 @@ from asr_queue.ports import (
     StoredAnswer,
 )
 
+_PARALLEL_WRITES: Final = 16
+
 
 class DynamoItemTable(Files, Batches):
     """ItemTable over one DynamoDB table with the indexes `due` and `listing` (`template.yaml`)."""
@@ -68,6 +71,17 @@ class DynamoItemTable(Files, Batches):
         """Keep a length."""
         self._table.put(typical_key(operation) | {"item_s": Decimal(f"{seconds:.3f}")})
 
+    def forget_tenant(self, tenant: str) -> int:
+        """Remove every row of a tenant but its keys."""
+        rows = [
+            {"pk": row["pk"], "sk": row["sk"]}
+            for row in self._table.scan(attribute="tenant", value=tenant)
+            if "key_hash" not in row
+        ]
+        with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
+            list(pool.map(self._table.write, [Delete(key=row) for row in rows]))
+        return len(rows)
+
     def put_key(self, key: ApiKey) -> None:
         """Store a key, or its revocation."""
         self._table.put(from_api_key(key))
@@ -90,6 +104,7 @@ class DynamoItemTable(Files, Batches):
         take = Put(
             row=idempotency_key(tenant, key)
             | {
+                "tenant": tenant,
                 "request_hash": request_hash,
                 "token": claim.token,
                 "claimed_at": to_ms(now),
