@@ -2,7 +2,7 @@
 
     python benchmarks/load.py                                  # 100,000 items: the better part of an hour on 2 cores
     python benchmarks/load.py --items 5000                     # a first look
-    python benchmarks/load.py --profile PY_SPY --profile-of emulator   # where that process spends its time
+    python benchmarks/load.py --profile PY_SPY                 # and where the embedded AWS spends its time
 
 Everything goes through `asr-queue up` on this machine: upload, submit, status, over HTTP. A client uploads one short
 recording for each batch, and all items of the batch are of that one recording: what is measured is the queue, not the
@@ -13,12 +13,14 @@ with itself and that no final item ever changes. Afterwards the table and the qu
 import argparse
 import asyncio
 import io
+import signal
 import subprocess
 import tempfile
 import time
 import wave
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import linear_regression, quantiles
@@ -40,6 +42,16 @@ _PATIENCE_S = 2 * 3600
 _TIMEOUT_S = 120
 _RATE_HZ = 8000
 _FINAL = ("done", "error")
+_PROFILED = "emulator"
+_SAMPLES_A_SECOND = 10
+_PARTS = {
+    "DynamoDB": "ministack/services/dynamodb.py",
+    "SQS": "ministack/services/sqs.py",
+    "S3": "ministack/services/s3.py",
+    "journal and snapshots, ours": "asr_queue/local/",
+    "HTTP": "uvicorn/",
+}
+"""Parts of the embedded AWS by a path that its frames have; the first that fits counts."""
 _PROCESSES = {
     "api": "asr_queue.local.api",
     "worker": "gpu_worker",
@@ -235,6 +247,28 @@ class After:
     rows: Counter[str]
     messages: int
     cpu_s: dict[str, float]
+    shares: Counter[str]
+    """Samples of the embedded AWS at work, by part; empty where it was not profiled."""
+
+
+@contextmanager
+def profiled(py_spy: str | None, pid: int) -> Iterator[Counter[str]]:
+    """Let py-spy look at a process ten times a second during the block; yield what is filled with samples by part."""
+    shares: Counter[str] = Counter()
+    if py_spy is None:
+        yield shares
+        return
+    with tempfile.NamedTemporaryFile() as stacks:
+        options = ["--format", "raw", "--rate", str(_SAMPLES_A_SECOND), "--duration", "86400", "--nonblocking"]
+        spying = subprocess.Popen([py_spy, "record", "--pid", str(pid), "--output", stacks.name, *options])
+        try:
+            yield shares
+        finally:
+            spying.send_signal(signal.SIGINT)
+            spying.wait()
+        for line in Path(stacks.name).read_text().splitlines():
+            stack, _, count = line.rpartition(" ")
+            shares[next((part for part, path in _PARTS.items() if path in stack), "else")] += int(count)
 
 
 def report(items: int, seen: Seen, after: After) -> str:
@@ -258,10 +292,18 @@ def report(items: int, seen: Seen, after: After) -> str:
 
 {table(memory_head, memory)}
 
-- Machine: {machine()}; clients, pollers and the whole system on it.
+{profile(after.shares)}- Machine: {machine()}; clients, pollers and the whole system on it.
 - `asr-queue up`'s processes with the engine `echo`, one worker. {_ITEMS_A_BATCH} items a batch, all of one upload of \
 half a second. A poller asks every {_POLL_EVERY_S:.0f} s. Slopes are over the second half of the run.
 {"".join(f"- {lie}{chr(10)}" for lie in seen.lies[:5])}"""
+
+
+def profile(shares: Counter[str]) -> str:
+    """Return where the embedded AWS spends its time."""
+    if not shares:
+        return ""
+    told = [[part, f"{100 * count / shares.total():.0f}"] for part, count in shares.most_common()]
+    return table(["embedded AWS at work", "% of its time"], told) + "\n\n"
 
 
 def milliseconds(took_s: Sequence[float]) -> list[str]:
@@ -284,22 +326,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=100_000, help="how many items (100,000)")
     parser.add_argument("--profile", metavar="PY_SPY", help="program py-spy, to record where time goes")
-    parser.add_argument("--profile-of", choices=list(_PROCESSES), default="emulator", help="whose time")
-    parser.add_argument("--profile-to", type=Path, default=Path("profile.txt"), help="collapsed stacks")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, private_stack(Path(folder), engine="echo") as (url, key):
         data, processes = Path(folder), processes_of_the_stack()
-        spying = None
-        if arguments.profile:
-            pid = str(processes[arguments.profile_of].pid)
-            command = [arguments.profile, "record", "--pid", pid, "--format", "raw", "--output", arguments.profile_to]
-            spying = subprocess.Popen([*map(str, command), "--duration", "86400", "--nonblocking"])
-        seen = asyncio.run(load(url, key, arguments.items, processes, waiting(data)))
+        with profiled(arguments.profile, processes[_PROFILED].pid) as shares:
+            seen = asyncio.run(load(url, key, arguments.items, processes, waiting(data)))
         cpu_s = {name: sum(process.cpu_times()[:2]) for name, process in processes.items()}
-        if spying:
-            spying.send_signal(2)
-            spying.wait(60)
-        after = After(rows=rows(data), messages=waiting(data)(), cpu_s=cpu_s)
+        after = After(rows=rows(data), messages=waiting(data)(), cpu_s=cpu_s, shares=shares)
     publish("load", report(arguments.items, seen, after))
 
 
