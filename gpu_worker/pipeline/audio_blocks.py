@@ -1,5 +1,6 @@
 """Reading any audio file as short mono blocks. Runs in the decoding processes only; no file is ever held whole."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Final, Protocol
 import av
 import numpy as np
 import soundfile
+from av.audio.stream import AudioStream
+from av.container import InputContainer
 from numpy.typing import NDArray
 
 from asr_queue.errors import CallerError
@@ -98,7 +101,7 @@ class AvReader:
         """Read to the end, stepping over packets that cannot be decoded."""
         with self._container as container:
             layout, resampler = None, None
-            for packet in container.demux(container.streams.audio[0]):
+            for packet in _packets(container):
                 try:
                     frames = packet.decode()
                 except av.InvalidDataError:
@@ -108,9 +111,18 @@ class AvReader:
                     if resampler is None or layout != (frame.format.name, frame.layout.name, frame.sample_rate):
                         # Only the sample format is changed here, and a resampler knows one input format.
                         layout = (frame.format.name, frame.layout.name, frame.sample_rate)
-                        resampler = av.AudioResampler(format="fltp")
-                    for planar in resampler.resample(frame):
-                        yield Block(planar.sample_rate, planar.to_ndarray().mean(axis=0, dtype=np.float32))
+                        resampler = av.AudioResampler(format="flt")
+                    for packed in resampler.resample(frame):
+                        # Never "fltp": of more than eight channels' planes PyAV 18.1 reads what lies elsewhere.
+                        values = packed.to_ndarray().reshape(-1, packed.layout.nb_channels)
+                        yield Block(packed.sample_rate, values.mean(axis=1, dtype=np.float32))
+
+
+def _packets(container: InputContainer) -> Iterator["av.Packet[AudioStream]"]:
+    """Read the first audio track's packets, and the empty one that ends them."""
+    # A transport stream may show new tracks on its way; PyAV 18.1 looks for them among the old ones at the very end.
+    with contextlib.suppress(IndexError):
+        yield from container.demux(container.streams.audio[0])
 
 
 def readers(path: Path) -> Iterator[Reader]:

@@ -106,7 +106,9 @@ def _resampled(blocks: Iterator[Block], sample_rate_hz: int) -> Iterator[NDArray
                 yield stream.resample_chunk(np.empty(0, np.float32), last=True)
             rate_hz = block.sample_rate_hz
             stream = None if rate_hz == sample_rate_hz else soxr.ResampleStream(rate_hz, sample_rate_hz, 1)
-        yield block.samples if stream is None else stream.resample_chunk(block.samples)
+        # A float file may hold values whose sums in the resampler are no numbers any more.
+        samples = np.clip(block.samples, -1.0, 1.0)
+        yield samples if stream is None else stream.resample_chunk(samples)
     if stream is not None:
         yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 

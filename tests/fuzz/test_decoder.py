@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from asr_queue.errors import CallerError
@@ -14,6 +15,8 @@ from tests.pipeline.makers import wav
 
 FILES = 1500
 """About 33 of each kind."""
+FOUND = Path(__file__).with_name("found")
+"""Files at which a decoding process crashed, or that came out as no sound, until it was mended."""
 MEMORY_BYTES = (1 << 30) + (512 << 20)
 """What a decoding process may have: a gibibyte, and what its libraries take."""
 
@@ -59,16 +62,25 @@ def test_a_hostile_file_costs_no_more_than_its_bounds(decoder: Decoder, what: st
     assert peak_bytes() < MEMORY_BYTES
 
 
+@pytest.mark.parametrize("file", sorted(FOUND.iterdir()), ids=lambda file: file.stem)
+def test_what_was_found_once_is_decoded_or_refused(decoder: Decoder, file: Path) -> None:
+    try:
+        samples = decoder.decode(file.read_bytes())
+    except CallerError as error:
+        assert error.code != KILLED
+    else:
+        assert np.isfinite(samples).all()
+        assert abs(samples).max() <= 1.0
+
+
 def test_what_a_decoder_says_of_a_file_does_not_reach_the_workers_log(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    noisy = 16  # libsndfile writes of it to standard output
-    assert mutated(noisy)[0] == "sds"
     with Decoder(
         tmp_path, processes=1, timeout_s=TIMEOUT_S, sample_rate_hz=RATE_HZ, max_audio_s=MAX_AUDIO_S
     ) as decoder:
         try:
-            decoder.decode(mutated(noisy)[1])
+            decoder.decode((FOUND / "sds-that-makes-noise.bin").read_bytes())
         except CallerError as error:
             assert error.code != KILLED
     assert capfd.readouterr() == ("", "")
