@@ -1,15 +1,21 @@
-"""Which operations a decoder is given: Triton's where they work, and are seen to agree with the plain ones."""
+"""Which operations a decoder is given: the fastest that work here, and are seen to agree with the plain ones."""
 
 import logging
-from collections.abc import Iterator
-from typing import Any
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
+from gpu_worker.engines.qwen3.flash import FlashOperations
 from gpu_worker.engines.qwen3.operations import HeadNorms, LastTokens, Operations, Places, TorchOperations, turns
+from gpu_worker.engines.qwen3.packing import Prompt, pack
 
 _logger = logging.getLogger(__name__)
+
+_UNUSABLE: Final = (ImportError, RuntimeError, OSError, subprocess.SubprocessError)
+"""What a first launch raises where it is not to be had: no C compiler for Triton, a chip too old for FlashAttention."""
 
 
 def operations_for(text_config: Any, device: torch.device, dtype: torch.dtype) -> Operations:
@@ -21,23 +27,19 @@ def operations_for(text_config: Any, device: torch.device, dtype: torch.dtype) -
     plain = TorchOperations()
     if device.type != "cuda" or dtype == torch.float32:
         return plain
-    try:
-        from gpu_worker.engines.qwen3.triton_operations import COMPILE_ERRORS, TritonOperations
-    except ImportError as error:
-        _logger.warning("qwen3_kernels_unavailable", extra={"reason": str(error)})
-        return plain
-    triton = TritonOperations()
-    try:
-        wrong = disagreements(triton, plain, text_config, device, dtype)
-    except torch.OutOfMemoryError:
-        raise
-    except COMPILE_ERRORS as error:
-        _logger.warning("qwen3_kernels_unavailable", extra={"reason": str(error)})
-        return plain
-    if wrong:
-        _logger.error("qwen3_kernels_wrong", extra={"operations": wrong})
-        return plain
-    return triton
+    candidates: dict[str, Callable[[], Operations]] = {"triton": _triton, "flash": FlashOperations}
+    for kind, make in candidates.items():
+        try:
+            operations = make()
+            wrong = disagreements(operations, plain, text_config, device, dtype)
+        except torch.OutOfMemoryError:
+            raise
+        except _UNUSABLE as error:
+            wrong = [f"{type(error).__name__}: {error}"]
+        if not wrong:
+            return operations
+        _logger.warning("qwen3_operations_unusable", extra={"kind": kind, "reasons": wrong})
+    return plain
 
 
 def disagreements(
@@ -80,6 +82,9 @@ class _Case:
         frequencies = torch.linspace(1, 0.01, head_dim // 2, device=device)
         self._places = Places(positions, slots, turns(frequencies, longest))
         self._pool = random(2, (n_rows + 1) * longest, kv_heads, head_dim)
+        prompts = [Prompt((0,) * (97 * i + 1), 0, (), (n_rows - i) * longest) for i in range(min(n_rows, 4))]
+        self._packed = pack(prompts, device)
+        self._prompt_queries = random(len(self._packed.ids), heads, head_dim)
 
     def results(self, operations: Operations) -> Iterator[tuple[str, Tensor]]:
         residual, (keys, values) = self._residual.clone(), self._pool.clone()
@@ -90,3 +95,10 @@ class _Case:
         queries = operations.rotate_and_store(self._qkv, self._head_norms, self._places, keys, values)
         yield from (("queries", queries), ("keys", keys), ("values", values))
         yield "attend_rows", operations.attend_rows(queries, keys, values, self._rows)
+        yield "attend_prompts", operations.attend_prompts(self._prompt_queries, keys, values, self._packed)
+
+
+def _triton() -> Operations:
+    from gpu_worker.engines.qwen3.triton_operations import TritonOperations
+
+    return TritonOperations()

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gpu_worker.engines.qwen3.attention import attend_prompts
 from gpu_worker.engines.qwen3.cache import Cache
 from gpu_worker.engines.qwen3.operations import HeadNorms, LastTokens, Operations, Places, turns
 from gpu_worker.engines.qwen3.packing import Packed
@@ -81,7 +80,7 @@ class Decoder:
         places = Places(packed.positions, packed.slots, self._turns)
 
         def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            return attend_prompts(queries, keys, values, packed)
+            return self._operations.attend_prompts(queries, keys, values, packed)
 
         residual, added = self._layers_of(embedded, places, cache, attend)
         return self._logits(residual[packed.ends], added[packed.ends])

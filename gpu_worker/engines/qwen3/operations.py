@@ -1,6 +1,7 @@
-"""What a decoder layer does between its matrix products: four operations, in plain PyTorch.
+"""What a decoder layer does between its matrix products: five operations, in plain PyTorch.
 
-`kernels.py` has the same four for CUDA, each as one kernel instead of several. All compute in float32 and round once.
+On CUDA `flash.py` has the two attentions faster, and `triton_operations.py` all but one, each as one kernel. Norms and
+rotations are computed in float32 and rounded once, in all of them.
 """
 
 from typing import NamedTuple, Protocol
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gpu_worker.engines.qwen3.attention import attend_rows, flash, has_flash
+from gpu_worker.engines.qwen3.attention import attend_prompts, attend_rows
+from gpu_worker.engines.qwen3.packing import Packed
 
 
 class HeadNorms(NamedTuple):
@@ -45,7 +47,7 @@ class LastTokens(NamedTuple):
 
 
 class Operations(Protocol):
-    """Everything in a decoder layer but the matrix products and the attention of whole prompts."""
+    """Everything in a decoder layer but the matrix products."""
 
     def add_norm(self, residual: Tensor, added: Tensor | None, weight: Tensor, eps: float) -> Tensor:
         """Add `added` to `residual` in place, and return the sum's RMS norm; all [t, width]."""
@@ -60,6 +62,9 @@ class Operations(Protocol):
             keys: [slots, kv_heads, head_dim] of the layer.
             values: likewise.
         """
+
+    def attend_prompts(self, queries: Tensor, keys: Tensor, values: Tensor, packed: Packed) -> Tensor:
+        """Return [t, heads, head_dim], each token's attention to its prompt up to itself."""
 
     def attend_rows(self, queries: Tensor, keys: Tensor, values: Tensor, rows: LastTokens) -> Tensor:
         """Return [n, heads, head_dim], each row's new token's attention to its whole row."""
@@ -87,11 +92,12 @@ class TorchOperations:
         values[places.slots] = new_values
         return _rotated(queries, norms.query, norms.eps, places)
 
+    def attend_prompts(self, queries: Tensor, keys: Tensor, values: Tensor, packed: Packed) -> Tensor:
+        """See `Operations`."""
+        return attend_prompts(queries, keys, values, packed)
+
     def attend_rows(self, queries: Tensor, keys: Tensor, values: Tensor, rows: LastTokens) -> Tensor:
         """See `Operations`."""
-        if has_flash(queries):
-            bounds = (1, rows.n_keys)
-            return flash(queries, keys, values, rows.edges, rows.starts, rows.lengths, longest=bounds, causal=False)
         return attend_rows(queries, keys, values, rows.starts[:-1], rows.lengths, rows.n_keys)
 
     def silu_mul(self, gate_up: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
-"""`Operations` on CUDA: Triton's kernels, launched.
+"""`Operations` with Triton's kernels for all but the attention of whole prompts, which FlashAttention-2 has.
 
 Only imported on CUDA, where PyTorch brings Triton along.
 """
 
-import subprocess
 from typing import Any, Final
 
 import torch
@@ -12,10 +11,9 @@ from torch import Tensor
 from triton.errors import TritonError
 
 from gpu_worker.engines.qwen3 import kernels
+from gpu_worker.engines.qwen3.flash import FlashOperations
 from gpu_worker.engines.qwen3.operations import HeadNorms, LastTokens, Places
 
-COMPILE_ERRORS: Final = (TritonError, RuntimeError, OSError, subprocess.SubprocessError)
-"""What a first launch raises where the kernel cannot be compiled: no C compiler, an old assembler, an unknown chip."""
 _BLOCKS_WANTED: Final = 128
 """Attention is split along the keys until there are about as many blocks as an H100 has processors (132)."""
 _MOST_SPLITS: Final = 16
@@ -25,8 +23,8 @@ _LEAST_QUERIES: Final = 16
 _COLUMNS_AT_ONCE: Final = 1024
 
 
-class TritonOperations:
-    """On CUDA, in half precision; all tensors contiguous, and head_dim a power of two."""
+class TritonOperations(FlashOperations):
+    """On CUDA, in half precision; all tensors contiguous, head_dim and the queries of a key head powers of two."""
 
     def add_norm(self, residual: Tensor, added: Tensor | None, weight: Tensor, eps: float) -> Tensor:
         """See `Operations`."""
@@ -92,4 +90,7 @@ def _splits(n_blocks: int) -> int:
 
 
 def _launch(kernel: Any, grid: tuple[int, ...], *tensors: Tensor, **constants: Any) -> None:
-    kernel[grid](*tensors, **constants)
+    try:
+        kernel[grid](*tensors, **constants)
+    except TritonError as error:
+        raise RuntimeError(f"Triton cannot run {kernel.__name__}: {error}") from error

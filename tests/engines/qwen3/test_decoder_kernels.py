@@ -23,12 +23,18 @@ from gpu_worker.engines.qwen3.operations import TorchOperations
 from gpu_worker.engines.qwen3.triton_operations import TritonOperations
 from tests.engines.qwen3 import tiny
 
-# The interpreter has no bfloat16 on tensor cores.
-where = (torch.device("cuda"), torch.bfloat16) if torch.cuda.is_available() else (torch.device("cpu"), torch.float16)
+class OnCpu(TritonOperations):
+    attend_prompts = TorchOperations.attend_prompts
+
+# The interpreter has no bfloat16 on tensor cores, and nothing has FlashAttention on a CPU.
+if torch.cuda.is_available():
+    where, operations = (torch.device("cuda"), torch.bfloat16), TritonOperations()
+else:
+    where, operations = (torch.device("cpu"), torch.float16), OnCpu()
 torch.set_num_threads(1)
 heads = {"num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128}
 config = tiny.config(**heads, hidden_size=72, intermediate_size=1100).text_config
-print(disagreements(TritonOperations(), TorchOperations(), config, *where))
+print(disagreements(operations, TorchOperations(), config, *where))
 """
 
 
