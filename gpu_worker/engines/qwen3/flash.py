@@ -37,7 +37,8 @@ def _flash(
     """Return [t, heads, head_dim], of several rows, which may lie anywhere in the cache and in any order.
 
     With `seqused_k` the kernel takes a row's first key from `cum_seq_k` and its length from there, so the offsets need
-    not ascend (`BlockInfo` in flash_attn/block_info.h). The public `varlen_attn` has `seqused_k` since PyTorch 2.13 only.
+    not ascend (`BlockInfo` in flash_attn/block_info.h); `choice.py` sees at load that this is so. The public
+    `varlen_attn` has had `seqused_k` since PyTorch 2.13 only.
 
     Args:
         queries: [t, heads, head_dim].

@@ -1,0 +1,106 @@
+"""The decoder's numbers beside those of transformers' `Qwen3Model`, and the room they take."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import Qwen3ASRForConditionalGeneration
+
+from gpu_worker.engines.qwen3.cache import Cache, bytes_a_token
+from gpu_worker.engines.qwen3.decoder import Decoder
+from gpu_worker.engines.qwen3.operations import LastTokens, TorchOperations
+from gpu_worker.engines.qwen3.packing import Prompt, pack
+from gpu_worker.engines.qwen3.spans import Spans
+from tests.engines.qwen3 import tiny
+
+CPU = torch.device("cpu")
+N_PROMPT, N_FORCED, N_ROWS = 20, 30, 6
+
+
+def forced_ids() -> Tensor:
+    return torch.randint(0, 250, (N_ROWS, N_PROMPT + N_FORCED), generator=torch.Generator().manual_seed(1))
+
+
+def our_logits(model: Qwen3ASRForConditionalGeneration, ids: Tensor) -> Tensor:
+    """Prefill the prompts, then feed the given tokens one by one; [rows, N_FORCED + 1, vocabulary]."""
+    decoder = Decoder(model, TorchOperations(), max_positions=100)
+    cache = Cache(model.config.text_config, n_tokens=400, device=CPU, dtype=decoder.dtype)
+    row_starts = [60 * i for i in reversed(range(N_ROWS))]
+    prompts = [Prompt(tuple(row[:N_PROMPT].tolist()), 0, (), start) for row, start in zip(ids, row_starts, strict=True)]
+    packed = pack(prompts, CPU)
+    logits = [decoder.prefill(decoder.embed(packed.ids), packed, cache)]
+    starts = torch.tensor([*row_starts, 0], dtype=torch.int32)
+    edges = torch.arange(N_ROWS + 1, dtype=torch.int32)
+    for position in range(N_PROMPT, N_PROMPT + N_FORCED):
+        positions = torch.full((N_ROWS,), position, dtype=torch.int32)
+        rows = LastTokens(starts, positions + 1, edges, 100)
+        logits.append(decoder.step(ids[:, position], positions, rows, cache))
+    return torch.stack(logits, 1)
+
+
+def native_logits(model: Qwen3ASRForConditionalGeneration, ids: Tensor) -> Tensor:
+    return model(input_ids=ids).logits[:, N_PROMPT - 1 :]
+
+
+def test_in_full_precision_the_logits_are_those_of_transformers(tiny_asr: Qwen3ASRForConditionalGeneration) -> None:
+    ids = forced_ids()
+    torch.testing.assert_close(our_logits(tiny_asr, ids), native_logits(tiny_asr, ids), atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_in_half_precision_the_error_is_no_larger_than_that_of_transformers(seed: int) -> None:
+    ids = forced_ids()
+    exact = native_logits(tiny.asr_model(seed), ids)
+    half = tiny.asr_model(seed).to(torch.bfloat16)
+    ours, theirs = (our_logits(half, ids) - exact).square().mean(), (native_logits(half, ids) - exact).square().mean()
+    assert ours <= theirs
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"attention_bias": True}, "attention_bias=True"),
+        ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
+        ({"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}, "sliding_attention"),
+    ],
+)
+def test_a_decoder_of_another_kind_is_refused(change: dict[str, int], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        Decoder(tiny.asr_model(**change), TorchOperations(), max_positions=100)
+
+
+def test_the_cache_takes_as_many_bytes_a_token_as_is_said() -> None:
+    config = tiny.config().text_config
+    cache = Cache(config, n_tokens=99, device=CPU, dtype=torch.bfloat16)
+    held = cache.keys[0].untyped_storage().nbytes() + cache.token_ids.untyped_storage().nbytes()
+    assert held == 100 * bytes_a_token(config, torch.bfloat16)
+    assert cache.idle_slot == 99
+
+
+def test_the_real_models_take_112_kib_a_token_and_its_id() -> None:
+    real = tiny.config(num_hidden_layers=28, num_attention_heads=16, num_key_value_heads=8, head_dim=128).text_config
+    assert bytes_a_token(real, torch.bfloat16) == 112 * 1024 + 8
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(st.integers(1, 60), st.integers(-9, -1)), max_size=60))
+def test_spans_never_overlap_and_nothing_is_lost(actions: list[int]) -> None:
+    spans, held = Spans(100), list[tuple[int, int]]()
+    for action in actions:
+        if action < 0:
+            if held:
+                spans.give_back(*held.pop(action % len(held)))
+            continue
+        start = spans.take(action)
+        if start is None:
+            gaps = zip([0, *(s + n for s, n in sorted(held))], [*(s for s, _ in sorted(held)), 100], strict=True)
+            assert all(end - begin < action for begin, end in gaps)
+        else:
+            held.append((start, action))
+            taken = [slot for s, n in held for slot in range(s, s + n)]
+            assert len(taken) == len(set(taken))
+            assert max(taken) < 100
+    for span in held:
+        spans.give_back(*span)
+    assert spans.take(100) == 0
