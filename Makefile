@@ -10,7 +10,7 @@ PORT ?= 8000
 # Two files at a time: much of the suite waits for clocks and processes. One file stays together, for its fixtures.
 PYTEST_OPTIONS := --numprocesses 2 --dist loadfile
 
-.PHONY: install demo up test check infra-check bench clean
+.PHONY: install demo up test check infra-check bench bench-gpu clean
 
 install: $(VENV)/.installed
 
@@ -60,6 +60,10 @@ bench: install
 	$(BIN)/python benchmarks/queue_overhead.py
 	$(BIN)/python -m benchmarks.autoscaling
 	$(BIN)/python benchmarks/cold_start.py
+
+# The GPU engine against its rivals; an hour on an H100, and parts of it by themselves (see the program's --help).
+bench-gpu: install $(OFFICIAL)/.installed
+	$(BIN)/python -m benchmarks.qwen3_asr
 
 clean:
 	rm -rf $(VENV) $(TOOLS) $(OFFICIAL) .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
