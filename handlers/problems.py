@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.wire.api import Problem
@@ -30,6 +31,14 @@ def problem(
     """Return a problem document as an answer."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, **extensions)
     return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _methods_of(request: Request) -> str:
+    """Return the methods of a path: all of them, where the framework knows those of its first route alone."""
+    described: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    path = request.scope["path"]
+    matching = [path] if path in described else [known for known in described if compile_path(known)[0].match(path)]
+    return ", ".join(sorted(method.upper() for known in matching for method in described[known]))
 
 
 def install(app: FastAPI) -> None:
@@ -60,7 +69,9 @@ def install(app: FastAPI) -> None:
     def framework_refusal(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODES.get(HTTPStatus(error.status_code), "request_refused")
         request.state.code = code
-        headers = dict(error.headers) if error.headers else None
+        headers = dict(error.headers or {})
+        if "Allow" in headers:
+            headers["Allow"] = _methods_of(request) or headers["Allow"]
         return problem(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}", headers=headers)
 
     @app.exception_handler(ClientDisconnect)
