@@ -21,7 +21,6 @@ RECORDING_FORM: Final[dict[str, Any]] = {
                 "schema": {
                     "type": "object",
                     "required": [_FIELD],
-                    "maxProperties": _MOST_PARTS,
                     "properties": {
                         _FIELD: {
                             "type": "string",
