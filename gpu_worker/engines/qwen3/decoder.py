@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gpu_worker.engines.qwen3.cache import Cache
+from gpu_worker.engines.qwen3.cache import KeysAndValues
 from gpu_worker.engines.qwen3.operations import HeadNorms, LastTokens, Operations, Places, turns
 from gpu_worker.engines.qwen3.packing import Packed
 
@@ -33,18 +33,18 @@ class _Layer:
 class Decoder:
     """Token embeddings in, logits out."""
 
-    def __init__(self, model: Any, operations: Operations, *, max_positions: int) -> None:
-        """Take the weights of a `Qwen3ASRForConditionalGeneration`.
+    def __init__(self, language_model: Any, head: Any, operations: Operations, *, max_positions: int) -> None:
+        """Take the weights, which are on their device and in their final precision.
 
         Args:
-            model: on its device, in its final precision.
+            language_model: a `Qwen3Model`, of the recogniser or of the aligner.
+            head: a linear layer without bias, from a token's last state to its logits.
             operations: what to compute the layers with.
             max_positions: no row is longer.
 
         Raises:
             ValueError: this is not a plain Qwen3 decoder.
         """
-        language_model = model.model.language_model
         self.config: Any = language_model.config
         _check(self.config)
         self._operations = operations
@@ -52,7 +52,7 @@ class Decoder:
         self._layers = [_layer(layer, self._eps) for layer in language_model.layers]
         self._embedding: Tensor = language_model.embed_tokens.weight.detach()
         self._last_norm: Tensor = language_model.norm.weight.detach()
-        self._head: Tensor = model.lm_head.weight.detach()
+        self._head: Tensor = head.weight.detach()
         self._turns = turns(language_model.rotary_emb.inv_freq, max_positions)
 
     @property
@@ -69,13 +69,14 @@ class Decoder:
         """Return [t, hidden] of int64[t]."""
         return functional.embedding(ids, self._embedding)
 
-    def prefill(self, embedded: Tensor, packed: Packed, cache: Cache) -> Tensor:
-        """Put the prompts' keys and values into the cache, and return what follows each prompt: logits [n, vocabulary].
+    def prefill(self, embedded: Tensor, packed: Packed, cache: KeysAndValues, tokens: Tensor | None = None) -> Tensor:
+        """Put the prompts' keys and values into the cache, and return logits [n, classes] of some of their tokens.
 
         Args:
             embedded: [t, hidden], overwritten.
             packed: where the prompts are.
             cache: the slots named in `packed` are the prompts' own.
+            tokens: int64[n], which of the t; by default each prompt's last one, so what follows it.
         """
         places = Places(packed.positions, packed.slots, self._turns)
 
@@ -83,9 +84,10 @@ class Decoder:
             return self._operations.attend_prompts(queries, keys, values, packed)
 
         residual, added = self._layers_of(embedded, places, cache, attend)
-        return self._logits(residual[packed.ends], added[packed.ends])
+        wanted = packed.ends if tokens is None else tokens
+        return self._logits(residual[wanted], added[wanted])
 
-    def step(self, ids: Tensor, positions: Tensor, rows: LastTokens, cache: Cache) -> Tensor:
+    def step(self, ids: Tensor, positions: Tensor, rows: LastTokens, cache: KeysAndValues) -> Tensor:
         """Put one token a row into the cache, and return what follows it: logits [n, vocabulary].
 
         Nothing in it depends on the values of the tensors but other values: a CUDA graph can hold it.
@@ -103,7 +105,9 @@ class Decoder:
 
         return self._logits(*self._layers_of(self.embed(ids), places, cache, attend))
 
-    def _layers_of(self, residual: Tensor, places: Places, cache: Cache, attend: _Attend) -> tuple[Tensor, Tensor]:
+    def _layers_of(
+        self, residual: Tensor, places: Places, cache: KeysAndValues, attend: _Attend
+    ) -> tuple[Tensor, Tensor]:
         """Return the residual stream [t, hidden], and what the last layer still has to add to it."""
         operations, added = self._operations, None
         for layer, keys, values in zip(self._layers, cache.keys, cache.values, strict=True):

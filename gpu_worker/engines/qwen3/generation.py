@@ -84,7 +84,7 @@ class Generator:
         """
         self.max_context_tokens = max_context_tokens
         operations = operations_for(model.config.text_config, model.device, model.dtype)
-        self._decoder = Decoder(model, operations, max_positions=max_context_tokens)
+        self._decoder = Decoder(model.model.language_model, model.lm_head, operations, max_positions=max_context_tokens)
         self._encoder = AudioEncoder(model)
         self._log_mel = LogMel(self._decoder.device)
         self._cache = Cache(
@@ -246,7 +246,7 @@ class _Pass:
             packed = pack([_prompt(row) for row in group], parts.decoder.device)
             embedded = parts.decoder.embed(packed.ids)
             embedded[packed.audio] = heard
-            logits = parts.decoder.prefill(embedded, packed, parts.cache)
+            logits = parts.decoder.prefill(embedded, packed, parts.cache.layers)
             parts.rows.write(parts.rows.view(first_row, first_row + len(group)), logits.argmax(-1))
             first_row += len(group)
 
@@ -269,7 +269,8 @@ class _Pass:
         progress = _fetch(self._parts.rows.progress())
         arrived = None
         if self._parts.decoder.device.type == "cuda":
-            arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            # Blocking: the wait leaves the core to those who decode audio.
+            arrived = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             arrived.record()
         return _Look(tuple(self._running), progress, arrived)
 

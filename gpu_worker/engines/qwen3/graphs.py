@@ -57,13 +57,14 @@ class StepGraphs:
     def _capture_all(self, device: torch.device) -> None:
         # What the graphs need for a step is shared: they never run at the same time. The largest goes first, so that
         # the others fit into its memory.
-        pool = None
+        pool, current = None, torch.cuda.current_stream(device)
+        side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         for size in reversed(self._sizes):
-            side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-            side.wait_stream(torch.cuda.current_stream(device))
+            # Once outside a capture, in which nothing may be compiled or initialised (PyTorch's notes on CUDA graphs).
+            side.wait_stream(current)
             with torch.cuda.stream(side):
                 self._step(size, self._max_keys)
-            torch.cuda.current_stream(device).wait_stream(side)
+            current.wait_stream(side)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=pool):
                 self._step(size, self._max_keys)

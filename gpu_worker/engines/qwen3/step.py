@@ -25,7 +25,7 @@ def decoding_step(decoder: Decoder, rows: Rows, cache: Cache) -> Step:
             n_keys=n_keys,
         )
         ids = cache.token_ids[view.starts + view.positions]
-        logits = decoder.step(ids, view.positions, last_tokens, cache)
+        logits = decoder.step(ids, view.positions, last_tokens, cache.layers)
         rows.write(view, logits.argmax(-1))
 
     return step

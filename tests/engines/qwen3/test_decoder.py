@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import Qwen3ASRForConditionalGeneration
+from transformers import Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClassification
 
-from gpu_worker.engines.qwen3.cache import Cache, bytes_a_token
+from gpu_worker.engines.qwen3.cache import Cache, bytes_a_token, scratch
 from gpu_worker.engines.qwen3.decoder import Decoder
 from gpu_worker.engines.qwen3.operations import LastTokens, TorchOperations
 from gpu_worker.engines.qwen3.packing import Prompt, pack
@@ -24,18 +24,18 @@ def forced_ids() -> Tensor:
 
 def our_logits(model: Qwen3ASRForConditionalGeneration, ids: Tensor) -> Tensor:
     """Prefill the prompts, then feed the given tokens one by one; [rows, N_FORCED + 1, vocabulary]."""
-    decoder = Decoder(model, TorchOperations(), max_positions=100)
+    decoder = Decoder(model.model.language_model, model.lm_head, TorchOperations(), max_positions=100)
     cache = Cache(model.config.text_config, n_tokens=400, device=CPU, dtype=decoder.dtype)
     row_starts = [60 * i for i in reversed(range(N_ROWS))]
     prompts = [Prompt(tuple(row[:N_PROMPT].tolist()), 0, (), start) for row, start in zip(ids, row_starts, strict=True)]
     packed = pack(prompts, CPU)
-    logits = [decoder.prefill(decoder.embed(packed.ids), packed, cache)]
+    logits = [decoder.prefill(decoder.embed(packed.ids), packed, cache.layers)]
     starts = torch.tensor([*row_starts, 0], dtype=torch.int32)
     edges = torch.arange(N_ROWS + 1, dtype=torch.int32)
     for position in range(N_PROMPT, N_PROMPT + N_FORCED):
         positions = torch.full((N_ROWS,), position, dtype=torch.int32)
         rows = LastTokens(starts, positions + 1, edges, 100)
-        logits.append(decoder.step(ids[:, position], positions, rows, cache))
+        logits.append(decoder.step(ids[:, position], positions, rows, cache.layers))
     return torch.stack(logits, 1)
 
 
@@ -57,6 +57,24 @@ def test_in_half_precision_the_error_is_no_larger_than_that_of_transformers(seed
     assert ours <= theirs
 
 
+def test_packed_prompts_get_the_classes_of_any_of_their_tokens_as_the_aligner_gives_them(
+    tiny_aligner: Qwen3ASRForTokenClassification,
+) -> None:
+    language_model = tiny_aligner.model.language_model
+    decoder = Decoder(language_model, tiny_aligner.score, TorchOperations(), max_positions=100)
+    ids = forced_ids()
+    lengths = [50, 3, 17, 1, 29, 8]
+    prompts = [
+        Prompt(tuple(row[:n].tolist()), 0, (), sum(lengths[:i]))
+        for i, (row, n) in enumerate(zip(ids, lengths, strict=True))
+    ]
+    packed = pack(prompts, CPU)
+    room = scratch(language_model.config, n_tokens=sum(lengths), device=CPU, dtype=torch.float32)
+    got = decoder.prefill(decoder.embed(packed.ids), packed, room, tokens=torch.arange(0, sum(lengths), 2))
+    alone = [tiny_aligner(input_ids=row[None, :n]).logits[0] for row, n in zip(ids, lengths, strict=True)]
+    torch.testing.assert_close(got, torch.cat(alone)[::2], atol=2e-4, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -66,14 +84,15 @@ def test_in_half_precision_the_error_is_no_larger_than_that_of_transformers(seed
     ],
 )
 def test_a_decoder_of_another_kind_is_refused(change: dict[str, int], named: str) -> None:
+    model = tiny.asr_model(**change)
     with pytest.raises(ValueError, match=named):
-        Decoder(tiny.asr_model(**change), TorchOperations(), max_positions=100)
+        Decoder(model.model.language_model, model.lm_head, TorchOperations(), max_positions=100)
 
 
 def test_the_cache_takes_as_many_bytes_a_token_as_is_said() -> None:
     config = tiny.config().text_config
     cache = Cache(config, n_tokens=99, device=CPU, dtype=torch.bfloat16)
-    held = cache.keys[0].untyped_storage().nbytes() + cache.token_ids.untyped_storage().nbytes()
+    held = cache.layers.keys[0].untyped_storage().nbytes() + cache.token_ids.untyped_storage().nbytes()
     assert held == 100 * bytes_a_token(config, torch.bfloat16)
     assert cache.idle_slot == 99
 

@@ -26,7 +26,7 @@ class Bench:
     """A decoder, its cache and its rows, as a generator has them."""
 
     def __init__(self, model: Qwen3ASRForConditionalGeneration) -> None:
-        self.decoder = Decoder(model, TorchOperations(), max_positions=N_KEYS)
+        self.decoder = Decoder(model.model.language_model, model.lm_head, TorchOperations(), max_positions=N_KEYS)
         self.cache = Cache(model.config.text_config, n_tokens=400, device=CPU, dtype=torch.float32)
         self.rows = Rows(MAX_ROWS, self.cache, model.config.eos_token_id)
         self.step: Step = decoding_step(self.decoder, self.rows, self.cache)
@@ -34,7 +34,7 @@ class Bench:
     def begin(self, prompts: list[Prompt], max_new_tokens: int) -> None:
         self.rows.arrange([], [NewRow(prompt.start, prompt.length, max_new_tokens) for prompt in prompts])
         packed = pack(prompts, CPU)
-        logits = self.decoder.prefill(self.decoder.embed(packed.ids), packed, self.cache)
+        logits = self.decoder.prefill(self.decoder.embed(packed.ids), packed, self.cache.layers)
         self.rows.write(self.rows.view(0, len(prompts)), logits.argmax(-1))
 
 
@@ -80,7 +80,7 @@ def test_a_step_is_the_same_operations_on_the_same_shapes_whatever_the_rows_hold
 
 def test_a_step_changes_only_tensors_that_stay_where_they_are(bench: Bench) -> None:
     view = bench.rows.view(0, MAX_ROWS)
-    tensors = (*bench.cache.keys, *bench.cache.values, bench.cache.token_ids, *view)
+    tensors = (*bench.cache.layers.keys, *bench.cache.layers.values, bench.cache.token_ids, *view)
     before = [tensor.data_ptr() for tensor in tensors]
     bench.begin([Prompt((5, 6, 7), 0, (), 30)], max_new_tokens=10)
     for _ in range(3):
@@ -112,7 +112,7 @@ def test_rows_that_move_and_rows_that_come_later_go_on_as_if_alone(bench: Bench)
     bench.step(4, N_KEYS)
     bench.rows.arrange([3, 1], [NewRow(160, 3, 12)])
     packed = pack(prompts[4:], CPU)
-    logits = bench.decoder.prefill(bench.decoder.embed(packed.ids), packed, bench.cache)
+    logits = bench.decoder.prefill(bench.decoder.embed(packed.ids), packed, bench.cache.layers)
     bench.rows.write(bench.rows.view(2, 3), logits.argmax(-1))
     for _ in range(11):
         bench.step(3, N_KEYS)
