@@ -1,9 +1,11 @@
 """The table in dictionaries."""
 
+import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from asr_queue.domain.batches import Batch
@@ -20,6 +22,8 @@ from asr_queue.ports import (
     StoredAnswer,
 )
 
+Due = TypeVar("Due", File, Batch)
+
 
 @dataclass(slots=True)
 class _Execution:
@@ -32,8 +36,17 @@ class _Execution:
 class MemoryTable:
     """ItemTable for tests; safe to use from several threads. Rows stay for ever."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, chance: random.Random | None = None) -> None:
+        """Make an empty table.
+
+        Args:
+            clock: what tells which uploads have expired.
+            chance: draws what DynamoDB leaves open: whether a list of what is due is that of the time before.
+                Without it, lists are always new.
+        """
         self._clock = clock
+        self._chance = chance
+        self._due_before: dict[str, list[Any]] = {}
         self._lock = threading.RLock()
         self._files: dict[str, File] = {}
         self._settled: set[str] = set()
@@ -142,6 +155,11 @@ class MemoryTable:
             batch = self._batches.get(batch_id)
             return None if batch is None else (batch, list(self._items[batch_id].values()))
 
+    def batch_ids(self) -> set[str]:
+        """Return the ids of all batches: what no table tells."""
+        with self._lock:
+            return set(self._batches)
+
     def mark_sent(self, batch: Batch, *, next_check_at: datetime) -> None:
         """Note that a message was sent for every item."""
         with self._lock:
@@ -215,12 +233,13 @@ class MemoryTable:
                 and file.file_id not in self._settled
                 and now >= self._not_due_before.get(file.file_id, now)
             ]
-            return due[:limit]
+            return self._perhaps_old("files", due)[:limit]
 
     def due_batches(self, *, now: datetime, limit: int) -> list[Batch]:
         """Return batches whose check is due."""
         with self._lock:
-            return [self._batches[batch_id] for batch_id, at in self._next_checks.items() if at <= now][:limit]
+            due = [self._batches[batch_id] for batch_id, at in self._next_checks.items() if at <= now]
+            return self._perhaps_old("batches", due)[:limit]
 
     def due_drafts(self, *, now: datetime, limit: int) -> list[str]:
         """Return nothing: creation is one step here."""
@@ -304,6 +323,12 @@ class MemoryTable:
                 del self._executions[claim.tenant, claim.key]
 
     # -- inside ------------------------------------------------------------------------------------------------
+
+    def _perhaps_old(self, kind: str, due: list[Due]) -> list[Due]:
+        """Return what is due, or what the last one who asked could have been told."""
+        before: list[Due] = self._due_before.get(kind, [])
+        self._due_before[kind] = list(due)
+        return before if self._chance is not None and self._chance.random() < 0.2 else due
 
     def _refuse_unusable(self, upload_id: str, batch: Batch) -> None:
         file = self._files.get(upload_id)

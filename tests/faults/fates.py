@@ -62,6 +62,8 @@ _MESSAGE_FATES: Final[Mapping[str, tuple[Fate, ...]]] = {
     "GetQueueAttributes": (Fate.MISCOUNTED,),
 }
 _RATES: Final = (0.01, 0.03, 0.1, 0.2, 0.35)
+_LEAST_RATES: Final[Mapping[str, float]] = {"SendMessageBatch": 0.3, "DeleteMessageBatch": 0.2, "ReceiveMessage": 0.1}
+"""Of the few calls that carry messages."""
 _SILENCE_RATE: Final = 0.1
 """Of the time-outs that are drawn, those that are carried out: each holds a caller up for long."""
 
@@ -97,7 +99,7 @@ class Fates:
 
     def _drawn(self, call: Call) -> Fate:
         chance = random.Random(f"{self._seed} {call.action} {self._ordinals[call.action]}")
-        if chance.random() >= self._rate:
+        if chance.random() >= max(self._rate, _LEAST_RATES.get(call.action, 0.0)):
             return Fate.AS_ASKED
         possible = [*_FAILURES, *_MESSAGE_FATES.get(call.action, ()) * 3]
         if call.action == "Query" and b'"IndexName"' in call.body:

@@ -1,0 +1,124 @@
+"""The judge sees what it is there to see: each check, given a history with that fault and no other."""
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from tests.faults import checks
+from tests.faults.clients import Poll, Story
+from tests.faults.end_state import BatchRows
+from tests.faults.plan import Client
+from tests.faults.recordings import Recording
+
+RECORDINGS = [Recording(b"", 1.5), Recording(b"", 4.0)]
+CLIENT = Client(
+    label="l", tenant="anna", begins_s=0, uploads=(0, -1), items=(0, 1), tries=1, pollers=1, poll_every_s=0.1
+)
+DONE = {"item_id": "a", "status": "done", "url": "/api/v1/files/a.json", "error": None}
+ERROR = {"item_id": "b", "status": "error", "url": None, "error": "no audio"}
+WAITS = {"item_id": "a", "status": "processing", "url": None, "error": None}
+
+
+def poll(at_s: float, *items: dict[str, Any], **fields: Any) -> Poll:
+    states = [item["status"] for item in items]
+    answer = {
+        "status": "partial",
+        "completed": states.count("done"),
+        "failed": states.count("error"),
+        "total": len(states),
+        "items": deepcopy(list(items)),
+        **fields,
+    }
+    return Poll(at_s, at_s + 0.5, answer)
+
+
+def story(*polls: Poll) -> Story:
+    return Story(
+        CLIENT,
+        files=["f", "g"],
+        submitted={"batch_id": "one", "item_ids": ["a", "b"]},
+        polls=list(polls),
+        fetched={"a": {json.dumps({"text": "echo of 1.50 s"}).encode()}},
+    )
+
+
+def rows(**changes: Any) -> dict[str, BatchRows]:
+    items = [
+        {"item_id": "a", "index": 0, "status": "done", "result_key": "results/a.1.json"},
+        {"item_id": "b", "index": 1, "status": "error", "error_code": "audio_undecodable"},
+    ]
+    items[0] |= changes
+    return {"one": BatchRows({"sk": "META"}, items)}
+
+
+GOOD = story(poll(0, WAITS, ERROR), poll(1, DONE, ERROR), poll(2, DONE, ERROR))
+
+
+def test_nothing_is_said_against_a_good_run() -> None:
+    assert list(checks.answers_agree(GOOD)) == []
+    assert list(checks.everything_ended(GOOD, rows(), {}, 6)) == []
+    assert list(checks.outcomes_are_right(GOOD, rows(), RECORDINGS, engine="echo")) == []
+    assert list(checks.nothing_is_left(rows().values(), {"f": {}}, {"results/a.1.json"}, {"transcribe": 0})) == []
+    assert list(checks.nothing_outlives_its_time({"x": 5.0}, {"x"}, before_s=4.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("polls", "said"),
+    [
+        ([poll(0, DONE, ERROR, completed=2)], "counts"),
+        ([poll(0, DONE, ERROR, total=3)], "counts"),
+        ([poll(0, DONE, ERROR, status="completed")], "has the status"),
+        ([poll(0, DONE)], "does not name the items"),
+        ([poll(0, {**DONE, "url": None}, ERROR)], "with url"),
+        ([poll(0, DONE, ERROR), poll(1, WAITS, ERROR)], "changed"),
+        ([poll(0, DONE, ERROR), poll(0.1, {**DONE, "url": "/other"}, ERROR)], "changed"),
+    ],
+)
+def test_an_answer_that_contradicts_itself_or_an_earlier_one_is_seen(polls: list[Poll], said: str) -> None:
+    assert any(said in violation for violation in checks.answers_agree(story(*polls)))
+
+
+def test_an_answer_that_was_under_way_when_an_item_ended_may_be_older() -> None:
+    assert list(checks.answers_agree(story(poll(0.4, WAITS, ERROR), poll(0.3, DONE, ERROR)))) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({}, "the table has []"),
+        ({**rows(), "two": rows()["one"]}, "the table has"),
+        ({"one": BatchRows({"sk": "META", "state": "draft"}, [])}, "the table has []"),
+        ({"one": BatchRows({"sk": "META"}, rows()["one"].items[:1])}, "1 items, 2 were submitted"),
+        (rows(status="processing"), "is processing at the end"),
+        (rows(status="error", error_code="too_many_attempts"), "given up after 5 receives"),
+    ],
+)
+def test_a_batch_that_is_lost_or_doubled_or_never_ends_is_seen(found: dict[str, BatchRows], said: str) -> None:
+    [violation, *_] = checks.everything_ended(GOOD, found, {"a": 5}, 6)
+    assert said in violation
+
+
+@pytest.mark.parametrize(
+    ("found", "fetched", "said"),
+    [
+        (rows(status="error", error_code="audio_missing"), None, "ended error audio_missing"),
+        (rows(), {"a": {b'{"text": "echo of 4.00 s"}'}}, "its recording has 1.50 s"),
+        (rows(), {"a": {b'{"text": "echo of 1.50 s"}', b'{"text": "echo of 1.51 s"}'}}, "has 2 transcripts"),
+        (rows(), {}, "nobody got its transcript"),
+    ],
+)
+def test_a_wrong_outcome_is_seen(found: dict[str, BatchRows], fetched: Any, said: str) -> None:
+    told = deepcopy(GOOD)
+    told.fetched = GOOD.fetched if fetched is None else fetched
+    assert any(said in violation for violation in checks.outcomes_are_right(told, found, RECORDINGS, engine="echo"))
+
+
+def test_what_is_left_over_is_seen() -> None:
+    left = list(
+        checks.nothing_is_left(rows().values(), {"f": {"pinned_by": {"a"}}}, set(), {"transcribe": 1, "dead": 0})
+    )
+    assert [violation.split()[0] for violation in left] == ["1", "file", "the"]
+    assert list(checks.nothing_outlives_its_time({"x": 3.0}, {"x"}, before_s=4.0)) != []
+    assert list(checks.nothing_outlives_its_time({}, {"nobody-put-it"}, before_s=4.0)) == []
