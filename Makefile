@@ -61,9 +61,10 @@ bench: install
 	$(BIN)/python -m benchmarks.autoscaling
 	$(BIN)/python benchmarks/cold_start.py
 
-# The GPU engine against its rivals; an hour on an H100, and parts of it by themselves (see the program's --help).
+# On a GPU: its engine against the rivals, part by part if need be (see the program's --help), and in the worker's pipe.
 bench-gpu: install $(OFFICIAL)/.installed
 	$(BIN)/python -m benchmarks.qwen3_asr
+	$(BIN)/python -m benchmarks.pipe_utilisation
 
 clean:
 	rm -rf $(VENV) $(TOOLS) $(OFFICIAL) .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -11,10 +11,10 @@ RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("faster-whisper", "ctranslate2", "numpy")
 
 
-def machine() -> str:
+def machine(packages: Sequence[str] = _PACKAGES) -> str:
     """Return the processor, the cores that this process may use, the memory, and the versions that matter."""
     pages, page_bytes = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
         f"{_processor()}, {cores()} cores, {pages * page_bytes / 2**30:.0f} GiB, {platform.system()}; "
         f"Python {platform.python_version()}, {versions}"
