@@ -8,6 +8,7 @@ from gpu_worker.engine import EngineSettings, SpeechEngine
 
 SPEECH_ENGINES: Final = {
     "echo": "gpu_worker.engines.echo:EchoEngine",
+    "qwen3-asr": "gpu_worker.engines.qwen3_asr:Qwen3AsrEngine",
     "whisper": "gpu_worker.engines.whisper_cpu:WhisperCpuEngine",
 }
 """`module:Class` by engine name; each class takes an `EngineSettings`."""

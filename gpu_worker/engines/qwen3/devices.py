@@ -47,6 +47,12 @@ def free_bytes(device: torch.device) -> int:
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether this is what NumPy or PyTorch raise when there is no memory left."""
+    # On a processor PyTorch raises a bare RuntimeError; only its text tells what happened.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
 def give_memory_back() -> None:
     """Give what is not used any more back to the device and to the system."""
     gc.collect()

@@ -32,6 +32,11 @@ class Prompts:
         """Ids up to the audio."""
         self._behind: dict[str | None, tuple[int, ...]] = {code: _ids(tokenizer, text) for code, text in behind.items()}
 
+    @property
+    def most_tokens(self) -> int:
+        """Tokens around any audio."""
+        return len(self.before) + max(map(len, self._behind.values()))
+
     def behind(self, language: str | None) -> tuple[int, ...]:
         """Return the ids behind the audio: the model goes on with the text, or first with the language where None."""
         return self._behind[language]

@@ -120,6 +120,21 @@ def save_asr(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def save_speaker(folder: Path, seed: int = 0) -> Path:
+    """The same of a recogniser that says nothing but letters and spaces, so that a text is what is read of it."""
+    made = asr_model(seed)
+    weight, ends = made.lm_head.weight, list(made.config.eos_token_id)
+    letters = [i for byte, i in tokenizer().get_vocab().items() if byte == "Ġ" or (byte.isascii() and byte.isalpha())]
+    silent = torch.ones(len(weight), dtype=torch.bool)
+    silent[[*letters, *ends]] = False
+    # Their logits are 0, and of fifty others one is always larger.
+    weight[silent] = 0
+    weight[ends] *= 0.75
+    made.save_pretrained(folder)
+    processor().save_pretrained(folder)
+    return folder
+
+
 def save_aligner(folder: Path, seed: int = 0) -> Path:
     """The same of the aligner."""
     aligner_model(seed).save_pretrained(folder)

@@ -1,0 +1,241 @@
+"""Qwen3-ASR as an engine: speech is told from silence, recognised, and aligned where word times are wanted.
+
+inputs ─▶ anybody there? ─▶ Generator: ids ─▶ text, language, remarks ─▶ Qwen3Aligner ─▶ recognitions
+          (processor)       (device)                                     (device)
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from asr_queue.domain.transcript import Word
+from asr_queue.errors import EngineLoadError, EngineOutOfMemoryError
+from gpu_worker.engine import (
+    NO_ALIGNER,
+    Done,
+    EngineSettings,
+    Failed,
+    Limits,
+    Recognition,
+    Samples,
+    SpeechInput,
+)
+from gpu_worker.engines.inputs import refusal
+from gpu_worker.engines.qwen3.devices import free_bytes, give_memory_back, is_out_of_memory, placement
+from gpu_worker.engines.qwen3.generation import Generator, Request
+from gpu_worker.engines.qwen3.mel import SAMPLE_RATE_HZ
+from gpu_worker.engines.qwen3.memory import LONGEST_S, LONGEST_WITH_WORDS_S, most_new_tokens, room
+from gpu_worker.engines.qwen3.parsing import parse
+from gpu_worker.engines.qwen3.prompts import LANGUAGES, Prompts
+from gpu_worker.engines.qwen3.weights import load_asr, load_tokenizer, locate
+from gpu_worker.engines.qwen3_aligner import AlignmentInput, Qwen3Aligner
+from gpu_worker.engines.speech import SpeechFinder
+
+_logger = logging.getLogger(__name__)
+
+DEFAULT_MODEL: Final = "Qwen/Qwen3-ASR-0.6B-hf"
+_MOST_AT_ONCE: Final = 256
+"""Beyond, a step takes as much longer as there are more rows."""
+_LISTENERS: Final = 4
+_NO_ALIGNER: Final = "This worker runs without an aligner, so there are no word times."
+_FAILED: Final = "The alignment failed, so there are no word times."
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What is loaded."""
+
+    generator: Generator
+    tokenizer: Any
+    prompts: Prompts
+    aligner: Qwen3Aligner | None
+    finder: SpeechFinder
+    listeners: ThreadPoolExecutor
+
+
+class Qwen3AsrEngine:
+    """Qwen3-ASR on a GPU, or slowly on a processor."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        """Take the settings that all engines take; every one of them counts here."""
+        self._settings = settings
+        self._limits = Limits(
+            max_micro_batch=min(settings.micro_batch, _MOST_AT_ONCE),
+            max_chunk_s=LONGEST_S,
+            max_chunk_with_words_s=LONGEST_WITH_WORDS_S,
+            sample_rate_hz=SAMPLE_RATE_HZ,
+            languages=LANGUAGES,
+        )
+        self._parts: _Parts | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """20 minutes, or 5 with word times; less where the device has no room for that, which `load` finds out."""
+        return self._limits
+
+    def load(self) -> None:
+        """Put the weights on the device, take the memory that a pass needs, and warm up; weights may be downloaded.
+
+        Raises:
+            EngineLoadError: weights are missing, damaged or of another kind, or the device is too small for them.
+        """
+        if self._parts is not None:
+            return
+        noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE_HZ).astype(np.float32)
+        try:
+            self._parts = self._load()
+            self.run([SpeechInput(samples=noise, language="en", want_words=True, has_speech=True)])
+        except (torch.OutOfMemoryError, EngineOutOfMemoryError) as error:
+            self.unload()
+            raise EngineLoadError(f"The device has too little memory for the model: {error}") from error
+
+    def has_speech(self, samples: Samples) -> bool:
+        """Whether anybody speaks; a few milliseconds of one core where somebody does."""
+        return self._running().finder.hears(samples)
+
+    def run(self, micro_batch: Sequence[SpeechInput]) -> list[Done[Recognition] | Failed]:
+        """Recognise what is said in each clip; what holds no speech never reaches the model, and has an empty text."""
+        parts = self._running()
+        errors = {i: error for i, one in enumerate(micro_batch) if (error := refusal(one, self._limits))}
+        sound = [(i, one) for i, one in enumerate(micro_batch) if i not in errors]
+        recognised = {
+            i: Recognition(text="", language=one.language, words=() if one.want_words else None) for i, one in sound
+        }
+        if spoken := _with_speech(parts, sound):
+            recognised |= zip((i for i, _ in spoken), _recognise(parts, [one for _, one in spoken]), strict=True)
+        return [Failed(errors[i]) if i in errors else Done(recognised[i]) for i in range(len(micro_batch))]
+
+    def unload(self) -> None:
+        """Drop the models and give their memory back."""
+        if self._parts is not None:
+            self._parts.listeners.shutdown()
+            if self._parts.aligner is not None:
+                self._parts.aligner.unload()
+            self._parts = None
+            give_memory_back()
+
+    def _running(self) -> _Parts:
+        if self._parts is None:
+            raise RuntimeError("run before load")
+        return self._parts
+
+    def _load(self) -> _Parts:
+        settings = self._settings
+        device, dtype = placement(settings)
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        folder = locate(settings.model or DEFAULT_MODEL, cache_dir=settings.cache_dir)
+        tokenizer = load_tokenizer(folder)
+        model = load_asr(folder, device=device, dtype=dtype)
+        aligner = None
+        if settings.aligner != NO_ALIGNER:
+            aligner = Qwen3Aligner(settings)
+            aligner.load()
+        max_rows = self._limits.max_micro_batch
+        prompts = Prompts(tokenizer)
+        space = room(
+            model.config,
+            max_rows=max_rows,
+            prompt_tokens=prompts.most_tokens,
+            free_bytes=free_bytes(device),
+            device_type=device.type,
+            dtype=dtype,
+        )
+        generator = Generator(
+            model,
+            max_rows=max_rows,
+            max_context_tokens=space.max_context_tokens,
+            cache_tokens=space.cache_tokens,
+        )
+        self._limits = replace(
+            self._limits,
+            max_chunk_s=space.longest_s,
+            max_chunk_with_words_s=min(LONGEST_WITH_WORDS_S, space.longest_s),
+        )
+        _logger.info(
+            "qwen3_asr_loaded",
+            extra={"device": str(device), "cache_tokens": space.cache_tokens, "longest_s": space.longest_s},
+        )
+        cores = settings.threads or len(os.sched_getaffinity(0))
+        listeners = ThreadPoolExecutor(min(cores, _LISTENERS), thread_name_prefix="listen")
+        return _Parts(generator, tokenizer, prompts, aligner, SpeechFinder(), listeners)
+
+
+def _with_speech(parts: _Parts, sound: Sequence[tuple[int, SpeechInput]]) -> list[tuple[int, SpeechInput]]:
+    """Return the inputs in which somebody speaks."""
+    unheard = [one.samples for _, one in sound if one.has_speech is None]
+    heard = parts.listeners.map(parts.finder.hears, unheard)
+    return [(i, one) for i, one in sound if (next(heard) if one.has_speech is None else one.has_speech)]
+
+
+def _recognise(parts: _Parts, inputs: Sequence[SpeechInput]) -> list[Recognition]:
+    requests = [
+        Request(
+            samples=one.samples,
+            before=parts.prompts.before,
+            after=parts.prompts.behind(one.language),
+            max_new_tokens=most_new_tokens(one.samples.size / SAMPLE_RATE_HZ),
+        )
+        for one in inputs
+    ]
+    try:
+        generated = parts.generator.generate(requests)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        generated = None
+    if generated is None:
+        # Not inside the handler: until its end the error's frames hold what they had on the device.
+        give_memory_back()
+        raise EngineOutOfMemoryError(f"No memory for these {len(inputs)} inputs at once.")
+    outputs = parts.tokenizer.batch_decode([one.token_ids for one in generated], skip_special_tokens=True)
+    recognised = []
+    for wanted, output, one in zip(inputs, outputs, generated, strict=True):
+        parsed = parse(output)
+        recognised.append(
+            Recognition(
+                text=parsed.text,
+                language=wanted.language or (parsed.language if parsed.text else None),
+                words=() if wanted.want_words else None,
+                is_truncated=one.is_truncated,
+                is_repetitive=parsed.is_repetitive,
+            )
+        )
+    return _with_words(parts.aligner, inputs, recognised)
+
+
+def _with_words(
+    aligner: Qwen3Aligner | None, inputs: Sequence[SpeechInput], recognised: Sequence[Recognition]
+) -> list[Recognition]:
+    """Add the words where they are wanted; what goes wrong here costs them, and nothing else."""
+    to_align = {
+        i: AlignmentInput(samples=one.samples, text=recognised[i].text, language=recognised[i].language)
+        for i, one in enumerate(inputs)
+        if one.want_words and recognised[i].text
+    }
+    aligned = dict(zip(to_align, _align(aligner, list(to_align.values())), strict=True))
+    complete = list(recognised)
+    for i, words in aligned.items():
+        remark = {"timestamps_unavailable": words} if isinstance(words, str) else {"words": words}
+        complete[i] = replace(complete[i], **remark)
+    return complete
+
+
+def _align(aligner: Qwen3Aligner | None, inputs: Sequence[AlignmentInput]) -> list[tuple[Word, ...] | str]:
+    """Return the words of each input, or why there are none."""
+    if aligner is None:
+        return [_NO_ALIGNER] * len(inputs)
+    try:
+        return [one.value if isinstance(one, Done) else one.error.message for one in aligner.run(inputs)]
+    except Exception:
+        # A text is worth more than its times, whatever the matter with these.
+        _logger.exception("alignment_bug", extra={"clips": len(inputs)})
+    if len(inputs) == 1:
+        return [_FAILED]
+    return [words for one in inputs for words in _align(aligner, [one])]
