@@ -79,13 +79,13 @@ class Lab:
             _, unfinished = await asyncio.wait(acting, timeout=_PATIENCE_S)
             for task in unfinished:
                 task.cancel()
-            for task in set(acting) - unfinished:
-                task.result()
+            broken = [task.exception() for task in set(acting) - unfinished]
             await system.proxy.settle()
             stories = [actor.story for actor in actors]
             violations = await self._judged_at_last(stories)
             for actor in actors:
                 await actor.look_again()
+        violations += [f"a client broke: {error!r}" for error in broken if error is not None]
         violations += [f"{story.client.label}: not told that it ended" for story in stories if _waits(story)]
         for story in stories:
             violations += [*story.surprises, *checks.answers_agree(story)]
