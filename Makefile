@@ -10,7 +10,7 @@ PORT ?= 8000
 # Two files at a time: much of the suite waits for clocks and processes. One file stays together, for its fixtures.
 PYTEST_OPTIONS := --numprocesses 2 --dist loadfile
 
-.PHONY: install demo up test check infra-check bench bench-gpu clean
+.PHONY: install demo up test check infra-check faults bench bench-gpu clean
 
 install: $(VENV)/.installed
 
@@ -53,6 +53,12 @@ infra-check: $(TOOLS)/.installed
 	$(TOOLS)/bin/sam validate --lint
 	$(TOOLS)/bin/cfn-lint template.yaml infra/worker.yaml infra/observability.yaml
 	$(TOOLS)/bin/hadolint infra/Dockerfile
+
+# The real processes, killed, stopped and lied to, by seeds: `make faults RUNS=1000`, or `make faults SEED=17` to see one
+# again (docs/faults.md).
+faults: install
+	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
+	    $(if $(ENGINE),--engine $(ENGINE)) --failures build/faults $(if $(REPORT),--report $(REPORT))
 
 # Ratios measured on this machine; results that matter are kept under benchmarks/results/.
 bench: install
