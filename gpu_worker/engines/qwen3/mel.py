@@ -5,7 +5,9 @@ and not the longest one's. Alone means that the last frame sees the clip's end m
 extractor's own batches are padded with zeros before, which changes that frame, and the number of frames with it.
 """
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +32,7 @@ _SECOND_SAMPLES: Final = (FRAMES_A_SECOND - 1) * _HOP + _FFT
 """What the frames of one second look at."""
 _SECONDS_AT_ONCE: Final = 512
 """Bounds the spectra before the mel filters: 0.25 GB."""
+_COPIED_AT_ONCE: Final = 4
 _RANGE: Final = 8.0
 """Powers of ten below the clip's loudest value at which everything quieter is cut off."""
 
@@ -102,6 +105,8 @@ class _Staging:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._host = torch.empty(0)
+        # The device has nothing to do meanwhile, and the samples are often in mapped files that nobody has touched yet.
+        self._copying = ThreadPoolExecutor(_COPIED_AT_ONCE, thread_name_prefix="stage")
         self._sent = torch.cuda.Event() if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def fill(self, clips: Sequence[Samples], lengths: Sequence[int]) -> Tensor:
@@ -116,12 +121,11 @@ class _Staging:
         if self._host.numel() < total:
             self._host = torch.empty(total, pin_memory=self._sent is not None)
         staged: NDArray[np.float32] = self._host[:total].numpy()
-        start = 0
-        for clip, length in zip(clips, lengths, strict=True):
-            end = start + length + 2 * _MARGIN
-            _lay_in(clip, staged[start:end])
-            start = end
-        staged[start:] = 0.0
+        ends = np.cumsum([length + 2 * _MARGIN for length in lengths])
+        rooms = np.split(staged, ends)
+        rooms.pop().fill(0.0)
+        # Also waits for them, and raises what one of them raised.
+        deque(self._copying.map(_lay_in, clips, rooms), maxlen=0)
         if self._sent is None:
             return self._host[:total]
         flat = self._host[:total].to(self._device, non_blocking=True)

@@ -16,12 +16,13 @@ import pytest
 import torch
 
 from benchmarks.qwen3.official import environment as official_environment
+from gpu_worker.engines.qwen3.aligning import Aligning, Spoken
 from gpu_worker.engines.qwen3.encoder import AudioEncoder, n_tokens
 from gpu_worker.engines.qwen3.generation import Generator, Request
 from gpu_worker.engines.qwen3.mel import LogMel
 from gpu_worker.engines.qwen3.parsing import parse
 from gpu_worker.engines.qwen3.prompts import Prompts
-from gpu_worker.engines.qwen3.weights import load_asr, load_tokenizer
+from gpu_worker.engines.qwen3.weights import load_aligner, load_asr, load_tokenizer
 from tests.engines.qwen3 import tiny
 from tests.engines.qwen3.authors_layout import rewrite
 
@@ -104,6 +105,18 @@ def test_the_texts_are_those_of_the_package(official, generated):
         text = parse(tokenizer.decode(ours.token_ids, skip_special_tokens=True)).text
         # We drop halves of characters and double spaces, which random weights write a lot of.
         assert text == " ".join(theirs["text"].replace("\ufffd", "").split())
+
+
+def test_the_words_are_where_the_package_puts_them(official):
+    aligning = Aligning(
+        load_aligner(official.aligner, device=_CPU, dtype=torch.float32), load_tokenizer(official.aligner)
+    )
+    spoken = [
+        Spoken(samples=clip, tokens=[word for word, _, _ in theirs["words"]])
+        for clip, theirs in zip(official.clips, official.answers, strict=True)
+    ]
+    for ours, theirs in zip(aligning.times_ms(spoken), official.answers, strict=True):
+        assert ours == [round(1000 * time_s) for _, *times_s in theirs["words"] for time_s in times_s]
 
 
 def test_another_models_tokens_are_told_apart(official):
