@@ -2,6 +2,7 @@
 
     AsrQueueError
     ├── CallerError      the request or its audio is at fault: 4xx, or the item ends `error`
+    │   └── QuotaError   too much at once: 429, and later the same request may succeed
     ├── RetryableError   the same work may succeed later: 503, or the message is hidden and comes again
     └── PoisonError      no retry of this message can succeed: dead-letter queue
 
@@ -28,6 +29,15 @@ class CallerError(AsrQueueError):
         super().__init__(code, message)
         self.http_status = http_status
         """The 4xx an HTTP answer gets."""
+
+
+class QuotaError(CallerError):
+    """The caller has used up what it may use; the same request may succeed later."""
+
+    def __init__(self, code: str, message: str, *, retry_after_s: float) -> None:
+        super().__init__(code, message, http_status=429)
+        self.retry_after_s = retry_after_s
+        """The least wait that makes sense before the next try."""
 
 
 class RetryableError(AsrQueueError):

@@ -13,6 +13,7 @@ from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File
 from asr_queue.domain.items import Item, Operation
 from asr_queue.domain.keys import ApiKey
+from asr_queue.domain.quotas import Usage
 from asr_queue.wire.messages import ItemMessage
 
 UNSENT_CHECK_S = 60
@@ -293,6 +294,12 @@ class ItemTable(Protocol):
         """Keep the length that an item of the operation usually has, to the millisecond, in place of the last one."""
 
     # -- tenants, keys and idempotency -------------------------------------------------------------------------
+
+    def usage(self, tenant: str) -> Usage:
+        """Return what of a tenant counts: exactly the items and files that say so of themselves."""
+
+    def count_request(self, key_hash: str, *, now: datetime) -> int:
+        """Count a request of a key; return how many that makes in this second. A lost reply may count one twice."""
 
     def forget_tenant(self, tenant: str) -> int:
         """Remove every row of a tenant but its keys; return how many. Reads the whole table."""

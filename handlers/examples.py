@@ -83,6 +83,7 @@ _PROBLEMS: Final = {
     410: ("file_expired", "Gone", f"File '{_FILE_ID}' expired at 2026-01-31T12:30:00+00:00; upload it again."),
     413: ("payload_too_large", "Request Entity Too Large", "A request may have 536870912 bytes at most."),
     422: ("unknown_language", "Unprocessable Entity", "items[0].language is 'Klingon'; use \"auto\", an English name."),
+    429: ("too_many_requests", "Too Many Requests", "This key may send 10 requests a second."),
     503: ("dynamodb_unavailable", "Service Unavailable", "A service that this needs failed for the moment."),
 }
 

@@ -20,7 +20,7 @@ from asr_queue.usecases.presign_upload import presign_upload
 from asr_queue.wire.api import PresignAnswer, PresignRequest, UploadAnswer
 from asr_queue.wire.submits import read_presign
 from asr_queue.wire.transcript import Transcript
-from handlers.access import Reader, Uploader, Wired
+from handlers.access import Limited, Reader, Uploader, Wired
 from handlers.examples import PRESIGN, PRESIGNED, TRANSCRIPT, UPLOADED, problems
 from handlers.forms import RECORDING_FORM, recording
 from handlers.observability import count
@@ -60,7 +60,7 @@ async def presign_request(request: Request, tenant: Uploader) -> PresignRequest:
                 "submit": {"operationId": "submit", "requestBody": _ONE_ITEM},
             },
         },
-        **problems(400, 401, 413, 422),
+        **problems(400, 401, 413, 422, 429),
     },
     openapi_extra=RECORDING_FORM,
 )
@@ -68,6 +68,7 @@ def upload(
     request: Request,
     wired: Wired,
     tenant: Uploader,
+    limits: Limited,
     file: Annotated[UploadFile, Depends(recording)],
 ) -> UploadAnswer:
     """Keep a recording for 30 minutes, and longer while an unfinished item needs it."""
@@ -80,6 +81,7 @@ def upload(
         table=wired.table,
         clock=wired.clock,
         file_ttl_s=wired.settings.file_ttl_s,
+        max_bytes_stored=limits.bytes_stored,
     )
     count("UploadedBytes", kept.size_bytes)
     return _answer(request, kept)
@@ -96,12 +98,16 @@ def upload(
             "content": {"application/json": {"example": PRESIGNED}},
             "links": {"complete": link("complete", file_id="file_id")},
         },
-        **problems(400, 401, 413, 422),
+        **problems(400, 401, 413, 422, 429),
     },
     openapi_extra=json_body(PresignRequest, PRESIGN),
 )
 def presign(
-    request: Request, wired: Wired, tenant: Uploader, body: Annotated[PresignRequest, Depends(presign_request)]
+    request: Request,
+    wired: Wired,
+    tenant: Uploader,
+    limits: Limited,
+    body: Annotated[PresignRequest, Depends(presign_request)],
 ) -> PresignAnswer:
     """Return addresses that take exactly these bytes for an hour: a form for up to 100 MB, parts for more."""
     answer = presign_upload(
@@ -113,6 +119,7 @@ def presign(
         table=wired.table,
         clock=wired.clock,
         max_upload_bytes=wired.settings.max_upload_bytes,
+        max_bytes_stored=limits.bytes_stored,
     )
     request.state.ids |= {"file_id": answer.file_id, "size_bytes": body.size_bytes}
     return answer
@@ -123,7 +130,7 @@ def presign(
     operation_id="complete",
     summary="Say that a presigned upload is done",
     response_model=UploadAnswer,
-    responses={200: {"content": {"application/json": {"example": UPLOADED}}}, **problems(401, 404, 409, 410, 422)},
+    responses={200: {"content": {"application/json": {"example": UPLOADED}}}, **problems(401, 404, 409, 410, 422, 429)},
 )
 def complete(request: Request, wired: Wired, tenant: Uploader, file_id: str) -> UploadAnswer:
     """Check what has come, and keep it for 30 minutes from now; may be called again."""
@@ -149,7 +156,7 @@ def complete(request: Request, wired: Wired, tenant: Uploader, file_id: str) -> 
             "content": {"application/json": {"example": TRANSCRIPT}, "audio/*": {}, "video/*": {}, _UNKNOWN_TYPE: {}}
         },
         307: {"description": "The file is too large for an answer; `Location` has it, for a minute, without the key"},
-        **problems(401, 404, 409, 410),
+        **problems(401, 404, 409, 410, 429),
     },
 )
 def fetch(request: Request, wired: Wired, tenant: Reader, name: str) -> Response:
@@ -174,7 +181,7 @@ def fetch(request: Request, wired: Wired, tenant: Reader, name: str) -> Response
     operation_id="delete_file",
     summary="Delete a file",
     status_code=HTTPStatus.NO_CONTENT,
-    responses=problems(401, 404, 409, 503),
+    responses=problems(401, 404, 409, 429, 503),
 )
 def delete(request: Request, wired: Wired, tenant: Uploader, name: str) -> None:
     """Remove a transcript or an upload before its time; may be called again. This needs a key, wherever others do not.

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
-from asr_queue.errors import CallerError, RetryableError
+from asr_queue.errors import CallerError, QuotaError, RetryableError
 from asr_queue.wire.api import Problem
 from asr_queue.wire.submits import invalid_request
 from handlers.observability import logger
@@ -41,6 +41,10 @@ def _methods_of(request: Request) -> str:
     return ", ".join(sorted(method.upper() for known in matching for method in described[known]))
 
 
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, ceil(seconds)))}
+
+
 def install(app: FastAPI) -> None:
     """Let an app answer every failure with a problem document."""
 
@@ -48,6 +52,8 @@ def install(app: FastAPI) -> None:
     def caller_error(request: Request, error: CallerError) -> JSONResponse:
         request.state.code = error.code
         headers = {"WWW-Authenticate": "ApiKey"} if error.http_status == HTTPStatus.UNAUTHORIZED else None
+        if isinstance(error, QuotaError):
+            headers = _retry_after(error.retry_after_s)
         return problem(error.http_status, error.code, error.message, headers=headers)
 
     @app.exception_handler(RetryableError)
@@ -58,7 +64,7 @@ def install(app: FastAPI) -> None:
             HTTPStatus.SERVICE_UNAVAILABLE,
             error.code,
             "A service that this needs failed for the moment; repeat the same request.",
-            headers={"Retry-After": str(max(1, ceil(error.retry_after_s)))},
+            headers=_retry_after(error.retry_after_s),
         )
 
     @app.exception_handler(RequestValidationError)

@@ -10,7 +10,7 @@ from asr_queue.usecases.delete_batch import delete_batch
 from asr_queue.usecases.submit_batch import submit_batch
 from asr_queue.wire.api import StatusAnswer, SubmitAnswer, SubmitRequest
 from asr_queue.wire.submits import read_submit
-from handlers.access import Reader, Uploader, Wired
+from handlers.access import Limited, Reader, Uploader, Wired
 from handlers.examples import STATUS, SUBMIT, SUBMITTED, problems
 from handlers.observability import count, logger
 from handlers.schemas import json_body, link
@@ -37,7 +37,7 @@ async def submit_request(request: Request, tenant: Reader) -> SubmitRequest:
             "content": {"application/json": {"example": SUBMITTED}},
             "links": {"status": link("status", batch_id="batch_id")},
         },
-        **problems(400, 401, 404, 409, 410, 413, 422, 503),
+        **problems(400, 401, 404, 409, 410, 413, 422, 429, 503),
     },
     openapi_extra=json_body(SubmitRequest, SUBMIT),
 )
@@ -46,6 +46,7 @@ def submit(
     response: Response,
     wired: Wired,
     tenant: Reader,
+    limits: Limited,
     body: Annotated[SubmitRequest, Depends(submit_request)],
     idempotency_key: Annotated[
         str | None,
@@ -63,6 +64,7 @@ def submit(
         queues=wired.queues,
         clock=wired.clock,
         idempotency_key=idempotency_key,
+        max_items_waiting=limits.items_waiting,
     )
     request.state.ids |= {"batch_id": submitted.answer.batch_id, "items": submitted.answer.total_items}
     if submitted.is_replay:
@@ -79,7 +81,7 @@ def submit(
     operation_id="status",
     summary="Poll a batch",
     response_model=StatusAnswer,
-    responses={200: {"content": {"application/json": {"example": STATUS}}}, **problems(401, 404, 410)},
+    responses={200: {"content": {"application/json": {"example": STATUS}}}, **problems(401, 404, 410, 429)},
 )
 def status(request: Request, wired: Wired, tenant: Reader, batch_id: str) -> StatusAnswer:
     """Return how far a batch has come, with all its items in the order of the submit."""
@@ -92,7 +94,7 @@ def status(request: Request, wired: Wired, tenant: Reader, batch_id: str) -> Sta
     operation_id="delete_batch",
     summary="Delete a batch",
     status_code=HTTPStatus.NO_CONTENT,
-    responses=problems(401, 404, 503),
+    responses=problems(401, 404, 429, 503),
 )
 def delete(request: Request, wired: Wired, tenant: Uploader, batch_id: str) -> None:
     """Remove a batch with its transcripts, and give up what of it is unfinished; may be called again.

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from asr_queue.domain.quotas import Limits
 from asr_queue.settings import ResourceSettings
 
 
@@ -14,7 +15,22 @@ class ApiSettings(ResourceSettings):
     """`upload`: ids are the right to use what they name, and only uploads need a key."""
     assumed_item_s: float = Field(default=60.0, gt=0)
     """Seconds of audio that an item is taken to have, in measuring the backlog, until the first ones have told."""
+    max_items_waiting: int = Field(default=0, ge=0)
+    """Unfinished items that the tenant of a key without a limit of its own may have; 0: no limit."""
+    max_bytes_stored: int = Field(default=0, ge=0)
+    """Bytes of uploads that it may have stored; 0: no limit."""
+    max_requests_per_s: int = Field(default=0, ge=0)
+    """Requests that such a key may send in a second; 0: no limit."""
     max_upload_bytes: int = Field(default=512 * 1024 * 1024, ge=1)
     """Largest upload; of those through the API, Lambda's own limit (about 4.5 MB) comes first there."""
     inline_max_bytes: int | None = Field(default=None, ge=1)
     """Most bytes of a file that are answered; larger ones are answered with a link to the bucket. None: no limit."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of a key that has none of its own."""
+        return Limits(
+            items_waiting=self.max_items_waiting or None,
+            bytes_stored=self.max_bytes_stored or None,
+            requests_per_s=self.max_requests_per_s or None,
+        )

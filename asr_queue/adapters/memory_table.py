@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File
 from asr_queue.domain.items import Item, ItemStatus, Operation, pins_by_upload
 from asr_queue.domain.keys import ApiKey
+from asr_queue.domain.quotas import Usage
 from asr_queue.errors import CallerError
 from asr_queue.ports import (
     IDEMPOTENCY_LOCK_S,
@@ -56,6 +58,8 @@ class MemoryTable:
         self._items: dict[str, dict[int, Item]] = {}
         self._typical_item_s: dict[Operation, float] = {}
         self._keys: dict[str, ApiKey] = {}
+        self._requests: Counter[str] = Counter()
+        self._requests_second = 0
         self._executions: dict[tuple[str, str], _Execution] = {}
 
     # -- files -------------------------------------------------------------------------------------------------
@@ -257,6 +261,26 @@ class MemoryTable:
             self._typical_item_s[operation] = round(seconds, 3)
 
     # -- tenants, keys and idempotency -------------------------------------------------------------------------
+
+    def usage(self, tenant: str) -> Usage:
+        """Return what of a tenant counts."""
+        with self._lock:
+            files = [file for file in self._files.values() if file.tenant == tenant]
+            batches = [self._items[batch_id] for batch_id, batch in self._batches.items() if batch.tenant == tenant]
+            items = [item for batch in batches for item in batch.values()]
+            return Usage(
+                items_waiting=sum(item.is_counted and not item.status.is_final for item in items),
+                bytes_stored=sum(file.counted_bytes for file in files if file.file_id not in self._settled),
+            )
+
+    def count_request(self, key_hash: str, *, now: datetime) -> int:
+        """Count a request of a key."""
+        with self._lock:
+            second = int(now.timestamp())
+            if self._requests_second != second:
+                self._requests_second, self._requests = second, Counter()
+            self._requests[key_hash] += 1
+            return self._requests[key_hash]
 
     def forget_tenant(self, tenant: str) -> int:
         """Remove every row of a tenant but its keys."""

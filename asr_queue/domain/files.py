@@ -43,6 +43,8 @@ class File:
     """Whether its bytes are still to come, by a presigned upload; it cannot be used before."""
     parts_id: str | None = None
     """What the store calls an upload in parts that brings them."""
+    counted_bytes: int = 0
+    """What its tenant's usage counts of it, from its registration until it is settled: its size, or nothing."""
     pinned_by: frozenset[str] = frozenset()
     """Ids of the unfinished items that need it."""
 

@@ -80,6 +80,8 @@ class Item:
     """Object key of the one visible result; set exactly when `done`."""
     error: ItemError | None = None
     """Set exactly when the status is `error`."""
+    is_counted: bool = False
+    """Whether its tenant's usage counts it until it is final."""
 
     @property
     def result_name(self) -> str:

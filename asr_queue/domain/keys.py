@@ -5,6 +5,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
+from asr_queue.domain.quotas import NO_LIMITS, Limits
+
 _PREFIX = "asrq_"
 
 
@@ -18,6 +20,7 @@ class ApiKey:
     name: str
     created_at: datetime
     revoked_at: datetime | None = None
+    limits: Limits = NO_LIMITS
 
 
 def new_key() -> str:

@@ -14,6 +14,9 @@ _PARAMETERS = {
     "ASR_QUEUE_VISIBILITY_TIMEOUT_S": "VisibilityTimeoutS",
     "ASR_QUEUE_MAX_RECEIVES": "MaxReceives",
     "ASR_QUEUE_KEY_SCOPE": "KeyScope",
+    "ASR_QUEUE_MAX_ITEMS_WAITING": "MaxItemsWaiting",
+    "ASR_QUEUE_MAX_BYTES_STORED": "MaxBytesStored",
+    "ASR_QUEUE_MAX_REQUESTS_PER_S": "MaxRequestsPerS",
 }
 """The settings that the template has parameters for."""
 _CANONICAL_PORT = "4566"

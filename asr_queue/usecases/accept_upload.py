@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from asr_queue.domain.files import File, FileKind, upload_key
+from asr_queue.domain.quotas import refuse_bytes
 from asr_queue.errors import CallerError
 from asr_queue.ports import Clock, ItemTable, ObjectStore
 
@@ -18,6 +19,7 @@ def accept_upload(
     table: ItemTable,
     clock: Clock,
     file_ttl_s: int,
+    max_bytes_stored: int | None = None,
 ) -> File:
     """Store an upload for `file_ttl_s` seconds; its id is new.
 
@@ -26,12 +28,16 @@ def accept_upload(
         tenant: whom it belongs to.
         file_name: what the client calls it; kept, never interpreted.
         content_type: what the client says it is; kept, never interpreted.
+        max_bytes_stored: what the tenant may have stored; then this counts. None for any number.
 
     Raises:
-        CallerError: `empty_upload`.
+        CallerError: `empty_upload`, `payload_too_large`.
+        QuotaError: `too_many_bytes_stored`.
     """
     if not data:
         raise CallerError("empty_upload", f"The uploaded file {file_name!r} has 0 bytes; send one with audio in it.")
+    if max_bytes_stored is not None:
+        refuse_bytes(len(data), table.usage(tenant), max_bytes_stored)
     file_id = str(uuid4())
     now = clock.now()
     file = File(
@@ -44,6 +50,7 @@ def accept_upload(
         created_at=now,
         expires_at=now + timedelta(seconds=file_ttl_s),
         file_name=file_name,
+        counted_bytes=0 if max_bytes_stored is None else len(data),
     )
     # Row first: after a crash in between, the sweep finds a row without an object; the other way round it would
     # never learn of the object.

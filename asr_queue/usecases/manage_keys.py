@@ -5,18 +5,28 @@ from dataclasses import replace
 from typing import Final
 
 from asr_queue.domain.keys import ApiKey, hash_key, new_key
+from asr_queue.domain.quotas import NO_LIMITS, Limits
 from asr_queue.errors import CallerError
 from asr_queue.ports import Clock, ItemTable
 
 _TENANT: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}")
 
 
-def create_key(*, tenant: str, name: str, table: ItemTable, clock: Clock, key: str | None = None) -> tuple[str, ApiKey]:
+def create_key(
+    *,
+    tenant: str,
+    name: str,
+    table: ItemTable,
+    clock: Clock,
+    key: str | None = None,
+    limits: Limits = NO_LIMITS,
+) -> tuple[str, ApiKey]:
     """Store a key's hash for a tenant; return the key, which nobody can read again, and what is kept of it.
 
     Args:
         tenant: part of the keys of its objects and rows, so nothing that ends such a part.
         key: a key that exists already and is to be known here; None makes a new one.
+        limits: what it may use; where it has no limit, the settings' holds.
 
     Raises:
         CallerError: `invalid_tenant`.
@@ -26,7 +36,7 @@ def create_key(*, tenant: str, name: str, table: ItemTable, clock: Clock, key: s
             "invalid_tenant", f"{tenant!r} cannot name a tenant: 1 to 64 letters, digits, dots, dashes, underscores."
         )
     key = key or new_key()
-    kept = ApiKey(key_hash=hash_key(key), tenant=tenant, name=name, created_at=clock.now())
+    kept = ApiKey(key_hash=hash_key(key), tenant=tenant, name=name, created_at=clock.now(), limits=limits)
     table.put_key(kept)
     return key, kept
 

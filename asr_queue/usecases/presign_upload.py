@@ -5,6 +5,7 @@ from typing import Final
 from uuid import uuid4
 
 from asr_queue.domain.files import File, FileKind, presigned_key
+from asr_queue.domain.quotas import refuse_bytes
 from asr_queue.errors import CallerError
 from asr_queue.ports import Clock, ItemTable, Presigner
 from asr_queue.wire.api import PresignAnswer, PresignedPart
@@ -30,11 +31,16 @@ def presign_upload(
     table: ItemTable,
     clock: Clock,
     max_upload_bytes: int,
+    max_bytes_stored: int | None = None,
 ) -> PresignAnswer:
     """Register a file that is awaited, and return how its bytes are to be sent.
 
+    Args:
+        max_bytes_stored: what the tenant may have stored; then this counts, from now on. None for any number.
+
     Raises:
         CallerError: `empty_upload`, `payload_too_large`.
+        QuotaError: `too_many_bytes_stored`.
     """
     if size_bytes == 0:
         raise CallerError("empty_upload", f"The file {file_name!r} has 0 bytes; send one with audio in it.")
@@ -44,6 +50,8 @@ def presign_upload(
             f"The file {file_name!r} has {size_bytes} bytes; {max_upload_bytes} are the most.",
             http_status=413,
         )
+    if max_bytes_stored is not None:
+        refuse_bytes(size_bytes, table.usage(tenant), max_bytes_stored)
     file_id = str(uuid4())
     key = presigned_key(tenant, file_id)
     parts_id = None
@@ -76,6 +84,7 @@ def presign_upload(
             file_name=file_name,
             is_awaited=True,
             parts_id=parts_id,
+            counted_bytes=0 if max_bytes_stored is None else size_bytes,
         )
     )
     return answer

@@ -12,6 +12,7 @@ from asr_queue.domain.files import File
 from asr_queue.domain.ids import is_id
 from asr_queue.domain.items import Item, Operation
 from asr_queue.domain.languages import resolve
+from asr_queue.domain.quotas import refuse_items
 from asr_queue.errors import AsrQueueError, CallerError, RetryableError
 from asr_queue.ports import Clock, IdempotencyClaim, ItemTable, StoredAnswer, WorkQueues
 from asr_queue.wire.api import SubmitAnswer, SubmitItem, SubmitRequest
@@ -40,6 +41,7 @@ def submit_batch(
     queues: WorkQueues,
     clock: Clock,
     idempotency_key: str | None = None,
+    max_items_waiting: int | None = None,
 ) -> Submitted:
     """Register a batch and send its items to the workers; all of it, or nothing.
 
@@ -48,11 +50,13 @@ def submit_batch(
         tenant: whose files may be named; None where ids alone are the right to use them, and the batch then
             belongs to the tenant of its first upload.
         idempotency_key: a repeated request with this key gets the first one's answer.
+        max_items_waiting: unfinished items that the tenant may have; then these count. None for any number.
 
     Raises:
         CallerError: which item is at fault, and why: `unknown_operation`, `operation_unavailable`,
             `unknown_language`, `file_not_found`, `file_expired`; or `request_in_progress`,
-            `idempotency_key_reused`.
+            `idempotency_key_reused`, `too_many_items`.
+        QuotaError: `too_many_items_waiting`.
     """
     drafts = [_checked(item, place) for place, item in enumerate(request.items)]
     uploads = table.get_files([draft.ref_audio for draft in drafts if is_id(draft.ref_audio)])
@@ -68,7 +72,9 @@ def submit_batch(
             return Submitted(claim_or_answer, is_replay=True, unsent=0)
         claim = claim_or_answer
     try:
-        batch, items = _rows(request, drafts, uploads, tenant, now)
+        batch, items = _rows(request, drafts, uploads, tenant, now, is_counted=max_items_waiting is not None)
+        if max_items_waiting is not None:
+            refuse_items(len(items), table.usage(tenant), max_items_waiting)
         answer = SubmitAnswer(
             batch_id=batch.batch_id, total_items=batch.total, item_ids=[item.item_id for item in items]
         )
@@ -135,7 +141,13 @@ def _claim(
 
 
 def _rows(
-    request: SubmitRequest, drafts: list[_Draft], uploads: dict[str, File], tenant: str, now: datetime
+    request: SubmitRequest,
+    drafts: list[_Draft],
+    uploads: dict[str, File],
+    tenant: str,
+    now: datetime,
+    *,
+    is_counted: bool,
 ) -> tuple[Batch, list[Item]]:
     batch = Batch(batch_id=str(uuid4()), tenant=tenant, total=len(drafts), created_at=now, label=request.label or "")
     items = []
@@ -175,6 +187,7 @@ def _rows(
                 text="" if draft.operation is Operation.TRANSCRIBE else draft.item.text or "",
                 language=draft.language,
                 return_timestamps=draft.item.return_timestamps,
+                is_counted=is_counted,
             )
         )
     return batch, items

@@ -35,6 +35,17 @@ def test_a_key_is_made_listed_and_revoked(run: Run, embedded_aws: EmbeddedAws, t
     assert "revoked" in line
 
 
+def test_a_keys_limits_are_kept_and_listed(run: Run, embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
+    data = stack_folder(embedded_aws, tmp_path)
+    limits = ("--max-items-waiting", "1000", "--max-bytes-stored", "5000000", "--max-requests-per-s", "20")
+    made = run("keys", "create", "--name", "limited", *limits, "--data", data)
+    assert made.returncode == 0, made.stderr
+    prefix = made.stderr.split()[-1]
+    [line] = [line for line in run("keys", "list", "--data", data).stdout.splitlines() if line.startswith(prefix)]
+    assert line.endswith("active  items_waiting=1000  bytes_stored=5000000  requests_per_s=20")
+    assert run("keys", "create", "--name", "x", "--max-requests-per-s", "0", "--data", data).returncode == 2
+
+
 def test_a_prefix_that_fits_no_key_or_several_says_so(run: Run, embedded_aws: EmbeddedAws, tmp_path: Path) -> None:
     data = stack_folder(embedded_aws, tmp_path)
     ran = run("keys", "revoke", "nothing", "--data", data)

@@ -1,6 +1,8 @@
 """A batch whose creator dies half way: DynamoDB's own, since the fake creates in one step."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
@@ -8,6 +10,7 @@ from asr_queue.adapters.dynamodb.calls import Action, ConditionFailedError, Dele
 from asr_queue.adapters.dynamodb.rows import Row
 from asr_queue.adapters.dynamodb.table import DynamoItemTable
 from asr_queue.adapters.memory_clock import ManualClock
+from asr_queue.domain.quotas import Usage
 from asr_queue.errors import RetryableError
 from asr_queue.ports import ItemTable
 from tests.contract.test_item_table import a_batch, an_upload
@@ -41,8 +44,10 @@ def fail_from(table: ItemTable, monkeypatch: pytest.MonkeyPatch, call: int, erro
 def test_what_a_dead_creator_left_is_hidden_and_then_undone(
     table: ItemTable, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    uploads = [an_upload(table, clock) for _ in range(120)]
-    batch, items = a_batch(clock, uploads)
+    tenant = f"tenant-{uuid4()}"
+    uploads = [an_upload(table, clock, tenant=tenant) for _ in range(120)]
+    batch, items = a_batch(clock, uploads, is_counted=True)
+    batch, items = replace(batch, tenant=tenant), [replace(item, tenant=tenant) for item in items]
     with monkeypatch.context() as patched:
         fail_from(table, patched, call, _DiesError())
         with pytest.raises(_DiesError):
@@ -54,6 +59,7 @@ def test_what_a_dead_creator_left_is_hidden_and_then_undone(
     table.discard_batch(batch.batch_id)
     assert batch.batch_id not in table.due_drafts(now=clock.now(), limit=5000)
     assert not any(file.pinned_by for file in table.get_files([upload.file_id for upload in uploads]).values())
+    assert table.usage(tenant) == Usage()
     assert table.claim_item(batch.batch_id, 0, now=clock.now()) is None
     assert batch.batch_id not in {due.batch_id for due in table.due_batches(now=clock.now(), limit=5000)}
 

@@ -12,6 +12,7 @@ from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File, FileKind
 from asr_queue.domain.items import Item, ItemError, ItemStatus, Operation
 from asr_queue.domain.keys import ApiKey
+from asr_queue.domain.quotas import Limits, Usage
 from asr_queue.errors import CallerError
 from asr_queue.ports import IDEMPOTENCY_LOCK_S, IDEMPOTENCY_RETENTION_S, IdempotencyClaim, ItemTable, StoredAnswer
 
@@ -308,6 +309,126 @@ class TestDeletions:
         assert table.forget_tenant(tenant) == 1
 
 
+class TestUsage:
+    @pytest.fixture
+    def tenant(self) -> str:
+        return f"tenant-{uuid4()}"
+
+    def counted(self, table: ItemTable, clock: ManualClock, tenant: str, count: int) -> tuple[Batch, list[Item]]:
+        upload = an_upload(table, clock, tenant=tenant)
+        batch, items = a_batch(clock, [upload] * count, is_counted=True)
+        batch = replace(batch, tenant=tenant)
+        items = [replace(item, tenant=tenant) for item in items]
+        table.create_batch(batch, items)
+        return batch, items
+
+    def file(self, clock: ManualClock, tenant: str, size_bytes: int = 7) -> File:
+        file_id = str(uuid4())
+        return File(
+            file_id=file_id,
+            tenant=tenant,
+            kind=FileKind.UPLOAD,
+            object_key=f"uploads/{tenant}/{file_id}",
+            size_bytes=size_bytes,
+            content_type="audio/wav",
+            created_at=clock.now(),
+            expires_at=clock.now() + timedelta(seconds=10),
+            counted_bytes=size_bytes,
+        )
+
+    @pytest.mark.parametrize("count", [1, 49, 50, 130])
+    def test_items_count_from_their_creation_to_their_end_once_each(
+        self, table: ItemTable, clock: ManualClock, tenant: str, count: int
+    ) -> None:
+        batch, items = self.counted(table, clock, tenant, count)
+        assert load(table, batch)[1] == items
+        assert table.usage(tenant) == Usage(items_waiting=count)
+        ended = [done(clock, started(table, clock, item)) for item in items[: count // 2 + 1]]
+        late = [(item.failed(FAULT, now=clock.now()), None) for item in items]
+        for _ in range(2):
+            assert table.finish_items(ended) == [True] * len(ended)
+            assert table.usage(tenant) == Usage(items_waiting=count - len(ended))
+        for _ in range(2):
+            table.finish_items(late)
+            assert table.usage(tenant) == Usage()
+
+    def test_removed_items_count_no_more_and_final_ones_not_again(
+        self, table: ItemTable, clock: ManualClock, tenant: str
+    ) -> None:
+        batch, items = self.counted(table, clock, tenant, 3)
+        table.finish_items([done(clock, started(table, clock, items[0]))])
+        assert table.usage(tenant) == Usage(items_waiting=2)
+        for _ in range(2):
+            table.remove_items(load(table, batch)[1])
+            assert table.usage(tenant) == Usage()
+        table.remove_items(items)
+        assert table.usage(tenant) == Usage()
+
+    @pytest.mark.parametrize("count", [3, 130])
+    def test_a_creation_that_is_refused_counts_nothing(
+        self, table: ItemTable, clock: ManualClock, tenant: str, count: int
+    ) -> None:
+        upload = an_upload(table, clock, tenant=tenant)
+        unknown = replace(upload, file_id=str(uuid4()))
+        batch, items = a_batch(clock, [upload] * (count - 1) + [unknown], is_counted=True)
+        with pytest.raises(CallerError):
+            table.create_batch(replace(batch, tenant=tenant), [replace(item, tenant=tenant) for item in items])
+        assert table.usage(tenant) == Usage()
+
+    def test_what_does_not_say_that_it_counts_does_not(self, table: ItemTable, clock: ManualClock, tenant: str) -> None:
+        upload = an_upload(table, clock, tenant=tenant)
+        batch, items = a_batch(clock, [upload])
+        items = [replace(item, tenant=tenant) for item in items]
+        table.create_batch(replace(batch, tenant=tenant), items)
+        assert table.usage(tenant) == Usage()
+        table.finish_items([done(clock, started(table, clock, items[0]))])
+        assert table.settle_file(upload)
+        assert table.usage(tenant) == Usage()
+
+    def test_many_workers_at_once_leave_the_right_number(
+        self, table: ItemTable, clock: ManualClock, tenant: str
+    ) -> None:
+        batches = [self.counted(table, clock, tenant, 12) for _ in range(3)]
+        ends = [done(clock, started(table, clock, item)) for _, items in batches for item in items[:8]]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda end: table.finish_items([end]), ends * 2))
+        assert table.usage(tenant) == Usage(items_waiting=3 * 4)
+
+    def test_a_file_counts_until_it_is_settled_once(self, table: ItemTable, clock: ManualClock, tenant: str) -> None:
+        files = [self.file(clock, tenant, size_bytes) for size_bytes in (7, 5)]
+        for file in files * 2:
+            table.put_file(file)
+        assert table.usage(tenant) == Usage(bytes_stored=12)
+        assert table.get_file(files[0].file_id) == files[0]
+        clock.advance(10)
+        for _ in range(2):
+            assert table.settle_file(files[0])
+            assert table.usage(tenant) == Usage(bytes_stored=5)
+
+    def test_a_pinned_file_counts_on(self, table: ItemTable, clock: ManualClock, tenant: str) -> None:
+        file = self.file(clock, tenant)
+        table.put_file(file)
+        batch, items = a_batch(clock, [file])
+        items = [replace(item, tenant=tenant) for item in items]
+        table.create_batch(replace(batch, tenant=tenant), items)
+        clock.advance(20)
+        assert not table.settle_file(file)
+        assert table.usage(tenant) == Usage(bytes_stored=7)
+        table.finish_items([done(clock, started(table, clock, items[0]))])
+        assert table.settle_file(file)
+        assert table.usage(tenant) == Usage()
+
+    def test_requests_are_counted_by_key_and_second(self, table: ItemTable, clock: ManualClock) -> None:
+        keys = [uuid4().hex, uuid4().hex]
+        clock.advance(1 - clock.now().microsecond / 1e6)
+        assert [table.count_request(keys[0], now=clock.now()) for _ in range(3)] == [1, 2, 3]
+        assert table.count_request(keys[1], now=clock.now()) == 1
+        clock.advance(0.9)
+        assert table.count_request(keys[0], now=clock.now()) == 4
+        clock.advance(0.1)
+        assert table.count_request(keys[0], now=clock.now()) == 1
+
+
 class TestTypicalItems:
     def test_the_last_length_that_was_kept_is_the_one(self, table: ItemTable) -> None:
         for seconds, kept_s in ((61.5, 61.5), (0.1234567, 0.123)):
@@ -518,7 +639,8 @@ class TestKeys:
     def test_a_key_comes_back_and_is_listed(self, table: ItemTable, clock: ManualClock) -> None:
         older = ApiKey(key_hash=uuid4().hex, tenant="acme", name="first", created_at=clock.now())
         clock.advance(1)
-        newer = ApiKey(key_hash=uuid4().hex, tenant="acme", name="second", created_at=clock.now())
+        limits = Limits(items_waiting=10_000, requests_per_s=5)
+        newer = ApiKey(key_hash=uuid4().hex, tenant="acme", name="second", created_at=clock.now(), limits=limits)
         table.put_key(newer)
         table.put_key(older)
         assert table.get_key(older.key_hash) == older

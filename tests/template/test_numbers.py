@@ -40,6 +40,12 @@ def test_parameters_have_the_defaults_of_the_settings_that_they_set() -> None:
     assert PARAMETERS["FileTtlS"]["Default"] == default(ResourceSettings, "file_ttl_s")
     assert PARAMETERS["VisibilityTimeoutS"]["Default"] == default(LeaseSettings, "visibility_timeout_s")
     assert PARAMETERS["KeyScope"]["Default"] == default(ApiSettings, "key_scope")
+    for parameter, setting in {
+        "MaxItemsWaiting": "max_items_waiting",
+        "MaxBytesStored": "max_bytes_stored",
+        "MaxRequestsPerS": "max_requests_per_s",
+    }.items():
+        assert PARAMETERS[parameter]["Default"] == default(ApiSettings, setting)
     assert PARAMETERS["AssumedItemS"]["Default"] == default(ApiSettings, "assumed_item_s")
     assert PARAMETERS["WorkerEngine"]["Default"] == default(WorkerSettings, "engine")
     assert PARAMETERS["WorkerEngine"]["Default"] in SPEECH_ENGINES

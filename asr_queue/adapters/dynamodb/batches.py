@@ -1,14 +1,13 @@
 """Batches and items in the table."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
 from asr_queue.adapters.dynamodb.calls import MAX_ACTIONS, Action, ConditionFailedError, Put, Table, Update
 from asr_queue.adapters.dynamodb.creation import Creation
 from asr_queue.adapters.dynamodb.files import unpin
-from asr_queue.adapters.dynamodb.removal import IS_OPEN, ITEMS_REMOVED_AT_ONCE, OPEN, removal
+from asr_queue.adapters.dynamodb.removal import IS_OPEN, OPEN, remove_items
 from asr_queue.adapters.dynamodb.rows import (
     META,
     SQS_RETENTION_S,
@@ -23,13 +22,14 @@ from asr_queue.adapters.dynamodb.rows import (
     to_ms,
     to_s,
 )
+from asr_queue.adapters.dynamodb.usage import items_ended
 from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File
 from asr_queue.domain.items import Item, pins_by_upload
 from asr_queue.ports import Clock, IdempotencyClaim
 
-_ITEMS_AT_ONCE: Final = MAX_ACTIONS // 3
-"""Items of one transaction: each moves, registers a file, and takes a pin away."""
+_ITEMS_AT_ONCE: Final = MAX_ACTIONS // 4
+"""Items of one transaction: each moves, registers a file, takes a pin away, and leaves its tenant's usage."""
 
 
 class Batches:
@@ -100,9 +100,7 @@ class Batches:
 
     def remove_items(self, items: Sequence[Item]) -> None:
         """Remove rows of items."""
-        for start in range(0, len(items), ITEMS_REMOVED_AT_ONCE):
-            with suppress(ConditionFailedError):  # the caller reads again
-                self._table.transact(removal(items[start : start + ITEMS_REMOVED_AT_ONCE]))
+        remove_items(items, self._table)
 
     def claim_item(self, batch_id: str, index: int, *, now: datetime) -> Item | None:
         """Start an item."""
@@ -133,7 +131,12 @@ class Batches:
             files = [Put(row=from_file(file)) for _, file in (finished[place] for place in open_places) if file]
             pins = pins_by_upload(finished[place][0] for place in open_places)
             unpins = [unpin(upload_id, item_ids) for upload_id, item_ids in pins.items()]
-            actions: list[Action] = [*moves, *files, *unpins]
+            actions: list[Action] = [
+                *moves,
+                *files,
+                *unpins,
+                *items_ended([finished[place][0] for place in open_places]),
+            ]
             try:
                 self._table.transact(actions)
                 break

@@ -30,7 +30,7 @@ class Update:
 
     key: Row
     change: str
-    condition: str
+    condition: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -21,7 +21,8 @@ from asr_queue.adapters.dynamodb.calls import (
     Table,
     Update,
 )
-from asr_queue.adapters.dynamodb.files import pin, unpin
+from asr_queue.adapters.dynamodb.files import pin
+from asr_queue.adapters.dynamodb.removal import remove_items
 from asr_queue.adapters.dynamodb.rows import (
     META,
     Due,
@@ -31,10 +32,10 @@ from asr_queue.adapters.dynamodb.rows import (
     from_batch,
     from_item,
     idempotency_key,
-    item_key,
     to_item,
     to_ms,
 )
+from asr_queue.adapters.dynamodb.usage import items_begun
 from asr_queue.domain.batches import Batch
 from asr_queue.domain.items import Item, pins_by_upload
 from asr_queue.errors import AsrQueueError, CallerError, RetryableError
@@ -42,8 +43,9 @@ from asr_queue.ports import UNSENT_CHECK_S, Clock, IdempotencyClaim
 
 _DRAFT_CHECK_S: Final = 120
 """Age at which a draft's creator is taken for dead: longer than any request may run."""
-_ITEMS_AT_ONCE: Final = (MAX_ACTIONS - 1) // 2
-"""Items of one transaction, each with a pin, beside the check of the draft."""
+_ITEMS_AT_ONCE: Final = (MAX_ACTIONS - 2) // 2
+"""Items of one transaction, each with a pin, beside the check of the draft and the tenant's usage."""
+_MOST_READINGS: Final = 10
 
 
 class Creation:
@@ -83,16 +85,13 @@ class Creation:
             )
         except ConditionFailedError:
             return
-        items = [to_item(row) for row in self._table.query(f"BATCH#{batch_id}") if row["sk"] != META]
-        for start in range(0, len(items), _ITEMS_AT_ONCE):
-            some = items[start : start + _ITEMS_AT_ONCE]
-            self._table.transact(
-                [
-                    *(unpin(upload_id, item_ids) for upload_id, item_ids in pins_by_upload(some).items()),
-                    *(Delete(key=item_key(batch_id, item.index)) for item in some),
-                ]
-            )
-        self._table.write(Delete(key=batch_key(batch_id)))
+        for _ in range(_MOST_READINGS):
+            items = [to_item(row) for row in self._table.query(f"BATCH#{batch_id}") if row["sk"] != META]
+            if not items:
+                self._table.write(Delete(key=batch_key(batch_id)))
+                return
+            remove_items(items, self._table)
+        raise RetryableError("creation_abandoned", "Creating the batch failed, and undoing it is not finished.")
 
     def _begin(self, batch: Batch) -> None:
         try:
@@ -105,6 +104,7 @@ class Creation:
         return [
             *(pin(upload_id, item_ids, tenant=batch.tenant, clock=self._clock) for upload_id, item_ids in pins),
             *(Put(row=from_item(item)) for item in items),
+            *items_begun(items),
         ]
 
     def _transact(self, actions: Sequence[Action]) -> None:

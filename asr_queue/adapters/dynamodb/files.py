@@ -1,10 +1,12 @@
 """Files in the table."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from asr_queue.adapters.dynamodb.calls import ConditionFailedError, Put, Table, Update
 from asr_queue.adapters.dynamodb.rows import due_shard, file_key, from_file, to_file, to_ms, to_s
+from asr_queue.adapters.dynamodb.usage import file_begun, file_ended
 from asr_queue.domain.files import File
 from asr_queue.ports import Clock
 
@@ -18,10 +20,13 @@ class Files:
 
     def put_file(self, file: File) -> None:
         """Register a file."""
-        try:
-            self._table.write(Put(row=from_file(file), condition="attribute_not_exists(#pinned_by)"))
-        except ConditionFailedError:
-            return  # an earlier try that takes effect only now: by its repetition the file is known, and in use
+        # An earlier try may take effect only now: by its repetition the file is known, and perhaps in use.
+        with suppress(ConditionFailedError):
+            if file.counted_bytes:
+                put = Put(row=from_file(file), condition="attribute_not_exists(#pk)")
+                self._table.transact([put, file_begun(file)])
+            else:
+                self._table.write(Put(row=from_file(file), condition="attribute_not_exists(#pinned_by)"))
 
     def renew_file(self, file: File) -> None:
         """Register a file, or a known one's new put."""
@@ -71,18 +76,23 @@ class Files:
 
     def settle_file(self, file: File) -> bool:
         """Note that the bytes are gone."""
+        settle = Update(
+            key=file_key(file.file_id),
+            change="SET #purge_at = :purge_at REMOVE #due_shard, #due_at, #counted_bytes",
+            condition="attribute_exists(#pk) AND attribute_not_exists(#pinned_by) AND "
+            + ("attribute_exists(#counted_bytes)" if file.counted_bytes else "attribute_not_exists(#counted_bytes)"),
+            values={"purge_at": to_s(self._clock.now(), self._row_retention_s)},
+        )
         try:
-            self._table.write(
-                Update(
-                    key=file_key(file.file_id),
-                    change="SET #purge_at = :purge_at REMOVE #due_shard, #due_at",
-                    condition="attribute_exists(#pk) AND attribute_not_exists(#pinned_by)",
-                    values={"purge_at": to_s(self._clock.now(), self._row_retention_s)},
-                )
-            )
-        except ConditionFailedError:
-            self._leave_index_while_pinned(file)
-            return False
+            if file.counted_bytes:
+                self._table.transact([settle, file_ended(file)])
+            else:
+                self._table.write(settle)
+        except ConditionFailedError as error:
+            row = error.rows[0]
+            if row is not None and "pinned_by" in row:
+                self._leave_index_while_pinned(file)
+                return False
         return True
 
     def expire_file(self, file: File, *, now: datetime) -> bool:

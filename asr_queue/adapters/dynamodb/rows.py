@@ -8,6 +8,8 @@
 | key         | KEY#<sha256>           | META           |
 | idempotency | IDEM#<tenant>#<key>    | META           |
 | typical     | TYPICAL#<operation>    | META           |
+| usage       | USAGE#<tenant>         | SHARD#<number> |
+| requests    | RATE#<sha256>#<second> | META           |
 
 Instants are milliseconds since 1970, so that they compare in conditions; `purge_at` is seconds, as DynamoDB's time
 to live wants it. A row is in the index `due` while it has `due_shard` and `due_at`, and in `listing` while it has
@@ -16,6 +18,7 @@ to live wants it. A row is in the index `due` while it has `due_shard` and `due_
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -24,6 +27,7 @@ from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File, FileKind
 from asr_queue.domain.items import Item, ItemError, ItemStatus, Operation
 from asr_queue.domain.keys import ApiKey
+from asr_queue.domain.quotas import Limits
 
 Row = dict[str, Any]
 Due = Literal["FILE", "BATCH", "DRAFT"]
@@ -65,6 +69,21 @@ def typical_key(operation: Operation) -> Row:
     return {"pk": f"TYPICAL#{operation}", "sk": META}
 
 
+def usage_key(tenant: str, shard: int) -> Row:
+    """Key of one part of a tenant's usage."""
+    return {"pk": f"USAGE#{tenant}", "sk": f"SHARD#{shard:02}"}
+
+
+def usage_shard(row_id: str) -> int:
+    """Part of its tenant's usage that a batch or a file is counted in."""
+    return zlib.crc32(row_id.encode()) % SHARDS
+
+
+def requests_key(key_hash: str, second: int) -> Row:
+    """Key of the count of a key's requests in a second."""
+    return {"pk": f"RATE#{key_hash}#{second}", "sk": META}
+
+
 def due_shard(kind: Due, row_id: str) -> str:
     """Partition of the index `due` that a row is in while it is due some time."""
     return f"DUE#{kind}#{zlib.crc32(row_id.encode()) % SHARDS}"
@@ -104,6 +123,8 @@ def from_file(file: File) -> Row:
         row["awaited"] = True
     if file.parts_id is not None:
         row["parts_id"] = file.parts_id
+    if file.counted_bytes:
+        row["counted_bytes"] = file.counted_bytes
     return row
 
 
@@ -121,6 +142,7 @@ def to_file(row: Mapping[str, Any]) -> File:
         file_name=row["file_name"],
         is_awaited=row.get("awaited", False),
         parts_id=row.get("parts_id"),
+        counted_bytes=int(row.get("counted_bytes", 0)),
         pinned_by=frozenset(row.get("pinned_by", ())),
     )
 
@@ -170,6 +192,8 @@ def from_item(item: Item) -> Row:
         row["custom_id"] = item.custom_id
     if item.language is not None:
         row["language"] = item.language
+    if item.is_counted:
+        row["counted"] = True
     return row
 
 
@@ -195,6 +219,7 @@ def to_item(row: Mapping[str, Any]) -> Item:
         audio_s=float(row["audio_s"]) if "audio_s" in row else None,
         result_key=row.get("result_key"),
         error=ItemError(row["error_code"], row["error_message"]) if "error_code" in row else None,
+        is_counted=row.get("counted", False),
     )
 
 
@@ -224,7 +249,8 @@ def from_api_key(key: ApiKey) -> Row:
     }
     if key.revoked_at is not None:
         row["revoked_at"] = to_ms(key.revoked_at)
-    return row
+    limits = asdict(key.limits)
+    return row | {f"max_{name}": limit for name, limit in limits.items() if limit is not None}
 
 
 def to_api_key(row: Mapping[str, Any]) -> ApiKey:
@@ -235,7 +261,12 @@ def to_api_key(row: Mapping[str, Any]) -> ApiKey:
         name=row["name"],
         created_at=_from_ms(row["created_at"]),
         revoked_at=_instant(row, "revoked_at"),
+        limits=Limits(**{limit.name: _whole(row, f"max_{limit.name}") for limit in fields(Limits)}),
     )
+
+
+def _whole(row: Mapping[str, Any], name: str) -> int | None:
+    return int(row[name]) if name in row else None
 
 
 def _instant(row: Mapping[str, Any], name: str) -> datetime | None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from asr_queue.adapters.dynamodb.batches import Batches
-from asr_queue.adapters.dynamodb.calls import ConditionFailedError, Delete, Put, Table
+from asr_queue.adapters.dynamodb.calls import ConditionFailedError, Delete, Put, Table, Update
 from asr_queue.adapters.dynamodb.files import Files
 from asr_queue.adapters.dynamodb.rows import (
     LIST_KEYS,
@@ -19,17 +19,20 @@ from asr_queue.adapters.dynamodb.rows import (
     due_shards,
     from_api_key,
     idempotency_key,
+    requests_key,
     to_api_key,
     to_batch,
     to_file,
     to_ms,
     to_s,
     typical_key,
+    usage_key,
 )
 from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File
 from asr_queue.domain.items import Operation
 from asr_queue.domain.keys import ApiKey
+from asr_queue.domain.quotas import Usage
 from asr_queue.ports import (
     IDEMPOTENCY_LOCK_S,
     IDEMPOTENCY_RETENTION_S,
@@ -39,6 +42,8 @@ from asr_queue.ports import (
 )
 
 _PARALLEL_WRITES: Final = 16
+_REQUESTS_KEPT_S: Final = 60
+"""How long a second's count outlives the second; nobody looks at it again."""
 
 
 class DynamoItemTable(Files, Batches):
@@ -81,6 +86,25 @@ class DynamoItemTable(Files, Batches):
         with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
             list(pool.map(self._table.write, [Delete(key=row) for row in rows]))
         return len(rows)
+
+    def usage(self, tenant: str) -> Usage:
+        """Return what of a tenant counts."""
+        rows = list(self._table.query(usage_key(tenant, 0)["pk"]))
+        return Usage(
+            items_waiting=int(sum(row.get("counted_items", 0) for row in rows)),
+            bytes_stored=int(sum(row.get("counted_bytes", 0) for row in rows)),
+        )
+
+    def count_request(self, key_hash: str, *, now: datetime) -> int:
+        """Count a request of a key."""
+        row = self._table.write(
+            Update(
+                key=requests_key(key_hash, to_s(now)),
+                change="ADD #requests :one SET #purge_at = :purge_at",
+                values={"one": 1, "purge_at": to_s(now, _REQUESTS_KEPT_S)},
+            )
+        )
+        return int(row["requests"]) if row else 1
 
     def put_key(self, key: ApiKey) -> None:
         """Store a key, or its revocation."""
