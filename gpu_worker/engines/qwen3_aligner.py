@@ -10,7 +10,7 @@ from transformers import Qwen3ASRProcessor
 
 from asr_queue.domain.languages import NAMES
 from asr_queue.domain.transcript import Word
-from asr_queue.errors import CallerError
+from asr_queue.errors import CallerError, EngineLoadError
 from gpu_worker.engine import Done, EngineSettings, Failed, Limits, Samples
 from gpu_worker.engines.qwen3.aligning import Aligning, Spoken
 from gpu_worker.engines.qwen3.alignment import LANGUAGES, Span, locate, words_of
@@ -80,7 +80,11 @@ class Qwen3Aligner:
         if self._aligning is None:
             device, dtype = placement(self._settings)
             folder = locate_checkpoint(self._settings.aligner or DEFAULT_MODEL, cache_dir=self._settings.cache_dir)
-            self._aligning = Aligning(load_aligner(folder, device=device, dtype=dtype), load_tokenizer(folder))
+            tokenizer = load_tokenizer(folder)
+            try:
+                self._aligning = Aligning(load_aligner(folder, device=device, dtype=dtype), tokenizer)
+            except ValueError as error:
+                raise EngineLoadError(f"The checkpoint in {folder} cannot be computed here: {error}") from error
 
     def run(self, micro_batch: Sequence[AlignmentInput]) -> list[Alignment]:
         """Return the words of each text and when they were said.

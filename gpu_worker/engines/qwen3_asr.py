@@ -147,12 +147,15 @@ class Qwen3AsrEngine:
             device_type=device.type,
             dtype=dtype,
         )
-        generator = Generator(
-            model,
-            max_rows=max_rows,
-            max_context_tokens=space.max_context_tokens,
-            cache_tokens=space.cache_tokens,
-        )
+        try:
+            generator = Generator(
+                model,
+                max_rows=max_rows,
+                max_context_tokens=space.max_context_tokens,
+                cache_tokens=space.cache_tokens,
+            )
+        except ValueError as error:
+            raise EngineLoadError(f"The checkpoint in {folder} cannot be computed here: {error}") from error
         self._limits = replace(
             self._limits,
             max_chunk_s=space.longest_s,

@@ -16,14 +16,19 @@ from numpy.typing import NDArray
 
 from gpu_worker.engine import Samples
 from gpu_worker.engines.qwen3.alignment import in_order
+from gpu_worker.engines.qwen3.cache import scratch
+from gpu_worker.engines.qwen3.choice import operations_for
+from gpu_worker.engines.qwen3.decoder import Decoder
 from gpu_worker.engines.qwen3.encoder import AudioEncoder, n_tokens
+from gpu_worker.engines.qwen3.generation import MAX_PREFILL_TOKENS
 from gpu_worker.engines.qwen3.mel import LogMel
+from gpu_worker.engines.qwen3.packing import Prompt, pack
 from gpu_worker.engines.qwen3.transfer import send
 
 _CLASS_MS: Final = 80
-_TOKENS_AT_ONCE: Final = 16_384
-"""Padding included; bounds what a pass needs, while 16 clips of 30 s still go together."""
-_FRAME_SAMPLES: Final = 160
+_MOST_TOKENS: Final = 32_768
+"""Of one clip: 300 s, and the longest text that the recogniser makes of them, with its marks."""
+_TOKEN_SAMPLES: Final = 16_000 // 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +45,21 @@ class Aligning:
     """A `Qwen3ASRForTokenClassification` on its device, with its tokenizer. Not for several threads at once."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
-        self._language_model = model.model.language_model
-        self._embed = self._language_model.get_input_embeddings()
-        self._score = model.score
+        """Take the model; some of its weights become views of fused ones.
+
+        Raises:
+            ValueError: it is of another kind.
+        """
+        if model.score.bias is not None:
+            raise ValueError("The aligner's head has a bias, which is not known here.")
+        language_model = model.model.language_model
+        weight = model.score.weight
+        self._device: torch.device = weight.device
+        self._dtype: torch.dtype = weight.dtype
+        self._text_config = language_model.config
+        operations = operations_for(self._text_config, self._device, self._dtype)
+        self._decoder = Decoder(language_model, model.score, operations, max_positions=_MOST_TOKENS)
         self._encoder = AudioEncoder(model)
-        self._device: torch.device = self._embed.weight.device
         self._log_mel = LogMel(self._device)
         self._tokenizer = tokenizer
         self._mark: int = model.config.timestamp_token_id
@@ -57,46 +72,54 @@ class Aligning:
             torch.OutOfMemoryError: the device has no room.
         """
         texts = [self._text_ids(one.tokens) for one in spoken]
-        lengths = [
-            n_tokens(one.samples.size // _FRAME_SAMPLES) + len(text) for one, text in zip(spoken, texts, strict=True)
-        ]
-        times: dict[int, list[int]] = {}
+        times: list[list[int]] = []
+        lengths = [one.samples.size // _TOKEN_SAMPLES + len(text) for one, text in zip(spoken, texts, strict=True)]
         for group in _groups(lengths):
             guesses = self._guess([spoken[i].samples for i in group], [texts[i] for i in group])
-            times |= zip(group, (in_order(guess * _CLASS_MS) for guess in guesses), strict=True)
-        return [times[i] for i in range(len(spoken))]
+            times += (in_order(guess * _CLASS_MS) for guess in guesses)
+        return times
 
-    def _text_ids(self, tokens: Sequence[str]) -> list[int]:
+    def _text_ids(self, tokens: Sequence[str]) -> tuple[int, ...]:
         """Return what stands behind the audio: the marks are tokens of their own, so each text is encoded by itself."""
         encoded = self._tokenizer(list(tokens), add_special_tokens=False)["input_ids"]
-        return [token_id for ids in encoded for token_id in (*ids, self._mark, self._mark)]
+        return tuple(token_id for ids in encoded for token_id in (*ids, self._mark, self._mark))
 
     @torch.inference_mode()
-    def _guess(self, clips: Sequence[Samples], texts: Sequence[list[int]]) -> list[NDArray[np.int64]]:
+    def _guess(self, clips: Sequence[Samples], texts: Sequence[tuple[int, ...]]) -> list[NDArray[np.int64]]:
         """Return the class at each mark, clip by clip, from one pass."""
         seconds, n_frames = self._log_mel(clips)
         heard = self._encoder.encode(seconds, n_frames)
-        n_audio = [n_tokens(frames) for frames in n_frames]
-        rows = [[self._before, *[0] * n, self._behind, *text] for n, text in zip(n_audio, texts, strict=True)]
-        longest = max(map(len, rows))
-        # Padded behind the text, where nothing that counts can see it.
-        ids = np.zeros((len(rows), longest), np.int64)
-        for row, filled in zip(rows, ids, strict=True):
-            filled[: len(row)] = row
-        audio = np.concatenate([i * longest + 1 + np.arange(n) for i, n in enumerate(n_audio)])
-        embedded = self._embed(send(ids, self._device))
-        embedded.view(-1, embedded.shape[-1])[send(audio, self._device)] = heard
-        hidden = self._language_model(inputs_embeds=embedded, use_cache=False).last_hidden_state
-        marks = np.flatnonzero(ids == self._mark)
-        classes = self._score(hidden.flatten(0, 1)[send(marks, self._device)]).argmax(-1).cpu().numpy()
+        prompts: list[Prompt] = []
+        for frames, text in zip(n_frames, texts, strict=True):
+            start = prompts[-1].start + prompts[-1].length if prompts else 0
+            prompts.append(Prompt((self._before,), n_tokens(frames), (self._behind, *text), start))
+        packed = pack(prompts, self._device)
+        embedded = self._decoder.embed(packed.ids)
+        embedded[packed.audio] = heard
+        kept_nowhere = scratch(self._text_config, n_tokens=len(embedded), device=self._device, dtype=self._dtype)
+        marks = _marks(prompts, self._mark)
+        logits = self._decoder.prefill(embedded, packed, kept_nowhere, send(marks, self._device))
+        classes = logits.argmax(-1).cpu().numpy()
         return np.split(classes, np.cumsum([text.count(self._mark) for text in texts])[:-1])
 
 
+def _marks(prompts: Sequence[Prompt], mark: int) -> NDArray[np.int64]:
+    """Return where among all prompts' tokens the marks are."""
+    places = [
+        prompt.start + prompt.length - len(prompt.after) + np.flatnonzero(np.array(prompt.after) == mark)
+        for prompt in prompts
+    ]
+    return np.concatenate(places)
+
+
 def _groups(lengths: Sequence[int]) -> list[list[int]]:
-    """Return the rows' indices in groups of like length, each of a bounded size with its padding."""
+    """Return the clips' indices in order, in groups of at most so many tokens; a longer clip goes alone."""
     groups: list[list[int]] = []
-    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if not groups or (len(groups[-1]) + 1) * lengths[i] > _TOKENS_AT_ONCE:
+    n_in_group = 0
+    for i, length in enumerate(lengths):
+        if not groups or n_in_group + length > MAX_PREFILL_TOKENS:
             groups.append([])
+            n_in_group = 0
         groups[-1].append(i)
+        n_in_group += length
     return groups

@@ -68,7 +68,7 @@ def test_a_text_has_the_same_times_in_any_company(
     aligner: Qwen3Aligner, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     alone = [aligner.run([one])[0] for one in INPUTS]
-    monkeypatch.setattr(aligning_module, "_TOKENS_AT_ONCE", at_once)
+    monkeypatch.setattr(aligning_module, "MAX_PREFILL_TOKENS", at_once)
     assert aligner.run(INPUTS) == alone
     assert aligner.run(INPUTS[::-1]) == alone[::-1]
 
@@ -150,6 +150,16 @@ def test_it_runs_only_while_it_is_loaded(tiny_aligner_folder: Path, tmp_path: Pa
 def test_a_recogniser_is_refused_as_an_aligner(tiny_asr_folder: Path, tmp_path: Path) -> None:
     aligner = Qwen3Aligner(EngineSettings(cache_dir=tmp_path, aligner=str(tiny_asr_folder), device="cpu"))
     with pytest.raises(EngineLoadError, match="score"):
+        aligner.load()
+
+
+def test_a_head_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    config = tiny.config()
+    config.token_classification_bias, config.num_labels = True, tiny.N_TIME_CLASSES
+    Qwen3ASRForTokenClassification(config).save_pretrained(tmp_path)
+    tiny.processor(aligning=True).save_pretrained(tmp_path)
+    aligner = Qwen3Aligner(EngineSettings(cache_dir=tmp_path, aligner=str(tmp_path), device="cpu"))
+    with pytest.raises(EngineLoadError, match="bias"):
         aligner.load()
 
 
