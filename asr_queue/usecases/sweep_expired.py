@@ -4,13 +4,14 @@ due file   ── past its time, not pinned ─▶ bytes deleted, row kept for a
 due draft  ── its creation never ended ──▶ undone
 due batch  ── messages not all sent ─────▶ sent again
            ── unfinished, queue empty ───▶ messages were lost: sent again
+           ── queued, and overtaken ─────▶ the same, without waiting for an empty queue
            ── finished ──────────────────▶ noted; a file's life later every attempt's object is deleted
            ── deleted ───────────────────▶ what is left of it removed, and once more a file's life later
 """
 
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -26,6 +27,8 @@ _GRACE_S: Final = 12
 """How long bytes outlive their file: longer than the table adapter waits for a pin that it asked for in time."""
 _PARALLEL_WRITES: Final = 16
 _EMPTY: Final = Backlog(visible=0, in_flight=0)
+_OVERTAKEN: Final = timedelta(seconds=FIRST_CHECK_S)
+"""A queue has no strict order, but of one tenant's messages none is served that much before another one."""
 _LIMIT: Final = 5000
 """Rows of a kind in one run; the next run goes on."""
 
@@ -46,6 +49,37 @@ class Swept:
     """... and how long they are together."""
 
 
+@dataclass(slots=True)
+class _Line:
+    """Who waits for workers among the batches that were looked at, and how far workers have come, by tenant."""
+
+    waiting: list[tuple[Batch, frozenset[Operation]]] = field(default_factory=list)
+    """With the operations of the items that nobody has started."""
+    reached: dict[tuple[str, Operation], datetime] = field(default_factory=dict)
+    """When the newest batch was sent of which an item has been started."""
+
+    def add(self, batch: Batch, items: list[Item]) -> None:
+        """Take note of a batch."""
+        if batch.sent_at is None:
+            return
+        for operation in {item.operation for item in items if item.attempt}:
+            place = batch.tenant, operation
+            self.reached[place] = max(batch.sent_at, self.reached.get(place, batch.sent_at))
+        if queued := frozenset(item.operation for item in items if item.status is ItemStatus.QUEUED):
+            self.waiting.append((batch, queued))
+
+    def overtaken(self) -> Iterator[tuple[Batch, set[Operation]]]:
+        """Yield the batches that wait though others of their tenant, sent well after them, do not."""
+        for batch, queued in self.waiting:
+            passed = {operation for operation in queued if self._has_passed(batch, operation)}
+            if passed:
+                yield batch, passed
+
+    def _has_passed(self, batch: Batch, operation: Operation) -> bool:
+        reached = self.reached.get((batch.tenant, operation))
+        return reached is not None and batch.sent_at is not None and batch.sent_at + _OVERTAKEN < reached
+
+
 def sweep_expired(*, store: ObjectStore, table: ItemTable, queues: WorkQueues, clock: Clock, file_ttl_s: int) -> Swept:
     """Do everything that is due now; return what that was.
 
@@ -59,8 +93,11 @@ def sweep_expired(*, store: ObjectStore, table: ItemTable, queues: WorkQueues, c
         swept.drafts_discarded += 1
     # Asked before anything is sent again: what one batch gets must not look like work that another one waits for.
     drained = {operation for operation, queue in queues.items() if queue.backlog() == _EMPTY}
+    line = _Line()
     for batch in table.due_batches(now=clock.now(), limit=_LIMIT):
-        _check_batch(batch.batch_id, swept, store, table, queues, drained, clock, file_ttl_s)
+        _check_batch(batch.batch_id, swept, store, table, queues, drained, line, clock, file_ttl_s)
+    for batch, operations in line.overtaken():
+        _resend_queued(batch.batch_id, operations, swept, table, queues)
     return swept
 
 
@@ -84,6 +121,7 @@ def _check_batch(
     table: ItemTable,
     queues: WorkQueues,
     drained: Set[Operation],
+    line: _Line,
     clock: Clock,
     file_ttl_s: int,
 ) -> None:
@@ -98,6 +136,8 @@ def _check_batch(
     heard = [item.audio_s for item in items if item.operation is Operation.TRANSCRIBE and item.audio_s is not None]
     swept.items_heard += len(heard)
     swept.audio_s += sum(heard)
+    if drained.isdisjoint(item.operation for item in items):
+        line.add(batch, items)
     ended_at = finished_at(items)
     if ended_at is None:
         _move_on(batch, items, swept, table, queues, drained, now)
@@ -148,3 +188,14 @@ def _move_on(
         table.mark_sent(batch, next_check_at=next_check_at)
     elif not refused:
         table.postpone_batch(batch, next_check_at=next_check_at)
+
+
+def _resend_queued(
+    batch_id: str, operations: Set[Operation], swept: Swept, table: ItemTable, queues: WorkQueues
+) -> None:
+    found = table.load_batch(batch_id)
+    items = found[1] if found is not None else []
+    queued = [item for item in items if item.status is ItemStatus.QUEUED and item.operation in operations]
+    if queued:
+        swept.batches_resent += 1
+        swept.items_resent += len(queued) - send_items(queued, queues)
