@@ -9,8 +9,11 @@ OFFICIAL := .qwen-asr
 PORT ?= 8000
 # Two files at a time: much of the suite waits for clocks and processes. One file stays together, for its fixtures.
 PYTEST_OPTIONS := --numprocesses 2 --dist loadfile
+# How much the long forms do.
+FUZZ_FILES ?= 200000
+SCHEMATHESIS_CASES ?= 20000
 
-.PHONY: install demo up test check infra-check faults bench bench-gpu clean
+.PHONY: install demo up test check infra-check audit sbom lock fuzz schemathesis faults bench bench-gpu clean
 
 install: $(VENV)/.installed
 
@@ -39,7 +42,7 @@ up: install
 test: install $(TOOLS)/.installed $(OFFICIAL)/.installed
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
-check: install infra-check $(OFFICIAL)/.installed
+check: install infra-check audit $(OFFICIAL)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -59,6 +62,30 @@ infra-check: $(TOOLS)/.installed
 faults: install
 	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
 	    $(if $(ENGINE),--engine $(ENGINE)) --failures build/faults $(if $(REPORT),--report $(REPORT))
+
+# The locked packages of what is deployed, among the known vulnerabilities; says so where their databases cannot be reached.
+audit: $(TOOLS)/.installed
+	$(TOOLS)/bin/python infra/audit.py
+
+# What is deployed, package by package and file by file, in CycloneDX's form.
+sbom: $(TOOLS)/.installed
+	mkdir -p dist
+	for lock in infra/locks/*.txt; do \
+		$(TOOLS)/bin/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible \
+			--spec-version 1.6 --output-format JSON --output-file dist/sbom-$$(basename $$lock .txt).json $$lock || exit 1; \
+	done
+
+# After a change of pyproject.toml or constraints.txt.
+lock: $(TOOLS)/.installed
+	$(TOOLS)/bin/python infra/lock.py
+
+# Damaged files through the worker's decoder; a part of it runs with the tests.
+fuzz: install
+	$(BIN)/python -m tests.fuzz $(FUZZ_FILES)
+
+# The API against its own description, on a whole system; a part of it runs with the tests.
+schemathesis: install
+	$(BIN)/python -m tests.security.conformance $(SCHEMATHESIS_CASES)
 
 # Ratios measured on this machine; results that matter are kept under benchmarks/results/.
 bench: install
