@@ -85,8 +85,7 @@ class _Case:
         self._rows = LastTokens(starts, lengths, torch.arange(n_rows + 1, dtype=torch.int32, device=device), longest)
         positions = lengths - 1
         slots = (starts[:-1] + positions).long()
-        frequencies = torch.linspace(1, 0.01, head_dim // 2, device=device)
-        self._places = Places(positions, slots, turns(frequencies, longest))
+        self._places = Places(positions, slots, turns(config, longest, device))
         self._pool = random(2, (n_rows + 1) * longest, kv_heads, head_dim)
         prompts = [Prompt((0,) * (97 * i + 1), 0, (), (n_rows - i) * longest) for i in range(min(n_rows, 4))]
         self._packed = pack(prompts, device)

@@ -53,7 +53,7 @@ class Decoder:
         self._embedding: Tensor = language_model.embed_tokens.weight.detach()
         self._last_norm: Tensor = language_model.norm.weight.detach()
         self._head: Tensor = head.weight.detach()
-        self._turns = turns(language_model.rotary_emb.inv_freq, max_positions)
+        self._turns = turns(self.config, max_positions, self._head.device)
 
     @property
     def device(self) -> torch.device:

@@ -33,6 +33,9 @@ STEPS_A_ROUND: Final = 4
 """Between two looks at which rows have ended: 4 ms on an H100, enough for the host to stay ahead."""
 MAX_PREFILL_TOKENS: Final = 16_384
 """Prompts that are prefilled at once; a single longer one still goes alone. Bounds what a prefill needs."""
+_FIRST_PREFILL_TOKENS: Final = 2_048
+"""Of the first group: the device has nothing to do until its clips are laid out, and so for 0.3 ms a clip of 30 s; the
+clips of the next group are laid out while it computes this one."""
 _LEAST_SAMPLES: Final = 8_000
 """What `mel.py` fills shorter clips up to."""
 _FRAME_SAMPLES: Final = 160
@@ -288,15 +291,15 @@ class _Pass:
 
 
 def _groups(rows: Sequence[_Row]) -> list[list[_Row]]:
-    """Return the rows in order, in groups whose prompts have at most `MAX_PREFILL_TOKENS` together."""
+    """Return the rows in order, in groups to be prefilled: a small one, then as large as may be."""
     groups: list[list[_Row]] = []
-    n_tokens_in_group = 0
+    left = 0
     for row in rows:
-        n_tokens_in_group += row.place.n_prompt
-        if not groups or n_tokens_in_group > MAX_PREFILL_TOKENS:
+        if not groups or row.place.n_prompt > left:
+            left = MAX_PREFILL_TOKENS if groups else _FIRST_PREFILL_TOKENS
             groups.append([])
-            n_tokens_in_group = row.place.n_prompt
         groups[-1].append(row)
+        left -= row.place.n_prompt
     return groups
 
 

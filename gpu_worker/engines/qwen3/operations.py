@@ -4,7 +4,7 @@ On CUDA `flash.py` has the two attentions faster, and `triton_operations.py` all
 rotations are computed in float32 and rounded once, in all of them.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -106,16 +106,15 @@ class TorchOperations:
         return functional.silu(gate) * up
 
 
-def turns(inverse_frequencies: Tensor, n_positions: int) -> Tensor:
-    """Return float32[2, n_positions, head_dim / 2] for `Places`.
+def turns(text_config: Any, n_positions: int, device: torch.device) -> Tensor:
+    """Return float32[2, n_positions, head_dim / 2] for `Places`, of positions `0..n_positions - 1`.
 
-    Args:
-        inverse_frequencies: float32[head_dim / 2], of the model's rotary embedding.
-        n_positions: positions `0..n_positions - 1`.
+    Worked out anew: the model's own frequencies lose their precision when somebody converts the model with `.to`.
     """
-    positions = torch.arange(n_positions, device=inverse_frequencies.device, dtype=torch.float32)
-    angles = positions[:, None] * inverse_frequencies.float()
-    return torch.stack([angles.cos(), angles.sin()])
+    powers = torch.arange(0, text_config.head_dim, 2, dtype=torch.float32) / text_config.head_dim
+    frequencies = 1.0 / text_config.rope_parameters["rope_theta"] ** powers
+    angles = torch.arange(n_positions, dtype=torch.float32)[:, None] * frequencies
+    return torch.stack([angles.cos(), angles.sin()]).to(device)
 
 
 def _rotated(heads: Tensor, weight: Tensor, eps: float, places: Places) -> Tensor:

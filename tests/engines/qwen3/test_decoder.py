@@ -9,12 +9,13 @@ from transformers import Qwen3ASRForConditionalGeneration, Qwen3ASRForTokenClass
 
 from gpu_worker.engines.qwen3.cache import Cache, bytes_a_token, scratch
 from gpu_worker.engines.qwen3.decoder import Decoder
-from gpu_worker.engines.qwen3.operations import LastTokens, TorchOperations
+from gpu_worker.engines.qwen3.operations import LastTokens, Operations, TorchOperations
 from gpu_worker.engines.qwen3.packing import Prompt, pack
 from gpu_worker.engines.qwen3.spans import Spans
 from tests.engines.qwen3 import tiny
 
 CPU = torch.device("cpu")
+TORCH_OPERATIONS = TorchOperations()
 N_PROMPT, N_FORCED, N_ROWS = 20, 30, 6
 
 
@@ -22,18 +23,21 @@ def forced_ids() -> Tensor:
     return torch.randint(0, 250, (N_ROWS, N_PROMPT + N_FORCED), generator=torch.Generator().manual_seed(1))
 
 
-def our_logits(model: Qwen3ASRForConditionalGeneration, ids: Tensor) -> Tensor:
+def our_logits(
+    model: Qwen3ASRForConditionalGeneration, ids: Tensor, operations: Operations = TORCH_OPERATIONS
+) -> Tensor:
     """Prefill the prompts, then feed the given tokens one by one; [rows, N_FORCED + 1, vocabulary]."""
-    decoder = Decoder(model.model.language_model, model.lm_head, TorchOperations(), max_positions=100)
-    cache = Cache(model.config.text_config, n_tokens=400, device=CPU, dtype=decoder.dtype)
+    device = ids.device
+    decoder = Decoder(model.model.language_model, model.lm_head, operations, max_positions=100)
+    cache = Cache(model.config.text_config, n_tokens=400, device=device, dtype=decoder.dtype)
     row_starts = [60 * i for i in reversed(range(N_ROWS))]
     prompts = [Prompt(tuple(row[:N_PROMPT].tolist()), 0, (), start) for row, start in zip(ids, row_starts, strict=True)]
-    packed = pack(prompts, CPU)
+    packed = pack(prompts, device)
     logits = [decoder.prefill(decoder.embed(packed.ids), packed, cache.layers)]
-    starts = torch.tensor([*row_starts, 0], dtype=torch.int32)
-    edges = torch.arange(N_ROWS + 1, dtype=torch.int32)
+    starts = torch.tensor([*row_starts, 0], dtype=torch.int32, device=device)
+    edges = torch.arange(N_ROWS + 1, dtype=torch.int32, device=device)
     for position in range(N_PROMPT, N_PROMPT + N_FORCED):
-        positions = torch.full((N_ROWS,), position, dtype=torch.int32)
+        positions = torch.full((N_ROWS,), position, dtype=torch.int32, device=device)
         rows = LastTokens(starts, positions + 1, edges, 100)
         logits.append(decoder.step(ids[:, position], positions, rows, cache.layers))
     return torch.stack(logits, 1)
@@ -41,6 +45,15 @@ def our_logits(model: Qwen3ASRForConditionalGeneration, ids: Tensor) -> Tensor:
 
 def native_logits(model: Qwen3ASRForConditionalGeneration, ids: Tensor) -> Tensor:
     return model(input_ids=ids).logits[:, N_PROMPT - 1 :]
+
+
+def in_bfloat16(model: Qwen3ASRForConditionalGeneration) -> Qwen3ASRForConditionalGeneration:
+    """The model as it is loaded in this type: the rotation's frequencies stay in float32."""
+    rotary = model.model.language_model.rotary_emb
+    frequencies = rotary.inv_freq.clone()
+    model.to(torch.bfloat16)
+    rotary.inv_freq = frequencies.to(rotary.inv_freq.device)
+    return model
 
 
 def test_in_full_precision_the_logits_are_those_of_transformers(tiny_asr: Qwen3ASRForConditionalGeneration) -> None:
@@ -52,7 +65,7 @@ def test_in_full_precision_the_logits_are_those_of_transformers(tiny_asr: Qwen3A
 def test_in_half_precision_the_error_is_no_larger_than_that_of_transformers(seed: int) -> None:
     ids = forced_ids()
     exact = native_logits(tiny.asr_model(seed), ids)
-    half = tiny.asr_model(seed).to(torch.bfloat16)
+    half = in_bfloat16(tiny.asr_model(seed))
     ours, theirs = (our_logits(half, ids) - exact).square().mean(), (native_logits(half, ids) - exact).square().mean()
     assert ours <= theirs
 

@@ -170,7 +170,7 @@ class OutOfMemoryOnce(TorchDispatchMode):
 
 
 @settings(max_examples=12, deadline=None)
-@given(n=st.integers(1, 3000))
+@given(n=st.integers(1, 9000))
 def test_wherever_memory_runs_out_the_next_call_is_right(generator: Generator, n: int) -> None:
     chosen: Sequence[Case] = CASES[:6]
     counter = OutOfMemoryOnce(n)
