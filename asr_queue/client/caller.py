@@ -26,7 +26,7 @@ _THROUGH_API_MAX_BYTES: Final = 4_000_000
 """A Lambda function takes 6 MB, of which base64 leaves 4.5."""
 _NO_PRESIGN: Final = frozenset({404, 405, 501})
 """Answers of a server that knows of no presigned uploads."""
-_ONCE: Final = RetryPolicy(retry_for_s=0)
+_ONCE: Final = RetryPolicy(retry_for_s=0, room_for_s=0)
 _NOT_THE_SERVICE: Final = frozenset({"http_404", "not_found"})
 _NO_BATCH: Final = "00000000-0000-0000-0000-000000000000"
 

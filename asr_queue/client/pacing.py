@@ -11,6 +11,10 @@ _RETRIED_CODES: Final = frozenset({"request_in_progress"})
 """409 while an earlier try of the same submit still runs: its answer comes to whoever asks again."""
 
 
+_NO_ROOM_CODES: Final = frozenset({"too_many_items_waiting", "too_many_bytes_stored"})
+"""A limit of the key: there is room when items are done, or uploads expire."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How long a call is repeated, and how its waits grow: doubling, each drawn from the upper half of its interval."""
@@ -20,6 +24,8 @@ class RetryPolicy:
 
     Counted from the failure, not from the beginning of the call: a long upload deserves a second try.
     """
+    room_for_s: float = 3600.0
+    """The same where a limit of the key leaves no room: the server is well, and others of the caller's are served."""
     first_wait_s: float = 0.25
     longest_wait_s: float = 10.0
 
@@ -41,7 +47,9 @@ class RetryPolicy:
         if isinstance(error, ApiError) and error.retry_after_s is not None:
             # Never sooner than the server asks for; spread, so that not everybody comes back at once.
             wait_s += error.retry_after_s
-        return wait_s if elapsed_s + wait_s <= self.retry_for_s else None
+        has_no_room = isinstance(error, ApiError) and error.code in _NO_ROOM_CODES
+        patience_s = self.room_for_s if has_no_room else self.retry_for_s
+        return wait_s if elapsed_s + wait_s <= patience_s else None
 
 
 def is_retryable(error: Exception) -> bool:

@@ -30,6 +30,15 @@ def test_patience_ends(error: Exception) -> None:
     assert policy.wait_s(error, failures=3, elapsed_s=60) is None
 
 
+def test_a_limit_of_the_key_is_waited_out() -> None:
+    full = ApiError(429, "too_many_bytes_stored", "later", retry_after_s=60)
+    policy = RetryPolicy(retry_for_s=60, room_for_s=1800)
+    wait_s = policy.wait_s(full, failures=20, elapsed_s=1700)
+    assert wait_s is not None
+    assert wait_s > 60
+    assert policy.wait_s(full, failures=20, elapsed_s=1750) is None
+
+
 def test_one_try_is_one_try() -> None:
     assert RetryPolicy(retry_for_s=0).wait_s(BUSY, failures=1, elapsed_s=0) is None
 
