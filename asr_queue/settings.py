@@ -23,6 +23,8 @@ class ResourceSettings(BaseSettings):
     """URL of the SQS queue of `transcribe` items."""
     file_ttl_s: int = Field(default=1800, ge=1)
     """Life of an upload from its upload, and of a transcript from its completion (the contract: 30 minutes)."""
+    max_upload_bytes: int = Field(default=512 * 1024 * 1024, ge=1)
+    """Largest upload, and most of any object that is read; in the API, Lambda's limit (about 4.5 MB) comes first."""
     row_retention_s: int = Field(default=86_400, ge=60)
     """How long a row outlives what it describes, so that a late caller is told 410 rather than 404."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

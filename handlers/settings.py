@@ -21,8 +21,6 @@ class ApiSettings(ResourceSettings):
     """Bytes of uploads that it may have stored; 0: no limit."""
     max_requests_per_s: int = Field(default=0, ge=0)
     """Requests that such a key may send in a second; 0: no limit."""
-    max_upload_bytes: int = Field(default=512 * 1024 * 1024, ge=1)
-    """Largest upload; of those through the API, Lambda's own limit (about 4.5 MB) comes first there."""
     inline_max_bytes: int | None = Field(default=None, ge=1)
     """Most bytes of a file that are answered; larger ones are answered with a link to the bucket. None: no limit."""
 

@@ -52,7 +52,11 @@ def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None
     """
     session, endpoint_url = _session(environment)
     return Aws(
-        store=S3ObjectStore(session.client("s3", config=_S3_CONFIG, endpoint_url=endpoint_url), settings.bucket),
+        store=S3ObjectStore(
+            session.client("s3", config=_S3_CONFIG, endpoint_url=endpoint_url),
+            settings.bucket,
+            most_bytes=settings.max_upload_bytes,
+        ),
         presigner=S3Presigner(
             partial(session.client, "s3", config=_PRESIGN_CONFIG, endpoint_url=endpoint_url), settings.bucket
         ),

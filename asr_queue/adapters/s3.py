@@ -8,7 +8,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from asr_queue.adapters.aws_errors import error_code, translated
-from asr_queue.errors import RetryableError
+from asr_queue.errors import CallerError, RetryableError
 from asr_queue.ports import StoredObject
 
 _DELETE_AT_ONCE: Final = 1000
@@ -18,10 +18,15 @@ _DELETE_AT_ONCE: Final = 1000
 class S3ObjectStore:
     """ObjectStore over one bucket."""
 
-    def __init__(self, client: Any, bucket: str) -> None:
-        """Take a boto3 S3 client and the name of a bucket that exists."""
+    def __init__(self, client: Any, bucket: str, *, most_bytes: int | None = None) -> None:
+        """Take a boto3 S3 client and the name of a bucket that exists.
+
+        Args:
+            most_bytes: a larger object is not read: who may drop objects can replace one after it was looked at.
+        """
         self._client = client
         self._bucket = bucket
+        self._most_bytes = most_bytes
 
     def put(self, key: str, data: bytes, *, content_type: str) -> None:
         """Store an object."""
@@ -29,15 +34,25 @@ class S3ObjectStore:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
 
     def get(self, key: str) -> bytes | None:
-        """Return an object's bytes, or None."""
+        """Return an object's bytes, or None.
+
+        Raises:
+            CallerError: `payload_too_large`, before anything of it is read.
+        """
         with translated("s3"):
             try:
-                body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
+                answer = self._client.get_object(Bucket=self._bucket, Key=key)
             except ClientError as error:
                 if error_code(error) == "NoSuchKey":
                     return None
                 raise
-            with body:
+            with answer["Body"] as body:
+                if self._most_bytes is not None and answer["ContentLength"] > self._most_bytes:
+                    raise CallerError(
+                        "payload_too_large",
+                        f"The file has {answer['ContentLength']} bytes; {self._most_bytes} are the most.",
+                        http_status=413,
+                    )
                 data: bytes = body.read()
         return data
 
