@@ -35,6 +35,8 @@ class Story:
     polls: list[Poll] = field(default_factory=list)
     fetched: dict[str, set[bytes]] = field(default_factory=dict)
     """What each item's transcript was, by item id, whenever it was fetched."""
+    expired: set[str] = field(default_factory=set)
+    """Ids of the items whose transcripts had gone when they were asked for."""
     surprises: list[str] = field(default_factory=list)
     """Answers that nobody may get, whatever fails."""
 
@@ -50,12 +52,21 @@ class Story:
 class Actor:
     """Plays a client against an API."""
 
-    def __init__(self, client: Client, recordings: list[Recording], http: httpx.AsyncClient, key: str) -> None:
+    def __init__(
+        self, client: Client, recordings: list[Recording], http: httpx.AsyncClient, key: str, *, file_life_s: float
+    ) -> None:
+        """Take a part.
+
+        Args:
+            file_life_s: how long a file lives, on our clock: sooner than that, nothing may be gone.
+        """
         self.story = Story(client)
         self._client = client
         self._recordings = recordings
         self._http = http
         self._headers = {"X-API-Key": key}
+        self._file_life_s = file_life_s
+        self._began_s = time.monotonic()
 
     async def act(self) -> None:
         """Upload, submit, poll to the end, fetch. Ends early where the client gives up."""
@@ -63,7 +74,9 @@ class Actor:
         await asyncio.sleep(client.begins_s)
         for place in client.uploads:
             data = b"no audio at all" if place < 0 else self._recordings[place].data
-            answer = await self._insist("POST", "/api/v1/files/upload", files={"file": ("clip", data)})
+            answer = await self._ask("POST", "/api/v1/files/upload", files={"file": ("clip", data)})
+            if answer is None:
+                return
             story.files.append(str(answer["file_id"]))
         items = [{"operation": "transcribe", "ref_audio": story.files[place]} for place in client.items]
         story.submitted = await self._ask(
@@ -88,29 +101,28 @@ class Actor:
     async def fetch(self) -> None:
         """Fetch every transcript there is."""
         for item in self.story.polls[-1].answer["items"] if self.story.polls else ():
-            if item["url"] is not None:
-                text = await self._insist("GET", item["url"])
+            if item["url"] is None:
+                continue
+            text = await self._ask("GET", item["url"])
+            if text is None:
+                self.story.expired.add(item["item_id"])
+            else:
                 self.story.fetched.setdefault(item["item_id"], set()).add(json.dumps(text, sort_keys=True).encode())
 
     async def _poll(self, batch_id: str, number: int) -> None:
         await asyncio.sleep(number * self._client.poll_every_s / 2)
-        while not self.story.is_finished:
+        while not (self.story.is_finished or self.story.surprises):
             await self._poll_once(batch_id)
             await asyncio.sleep(self._client.poll_every_s)
 
     async def _poll_once(self, batch_id: str) -> None:
         began_s = time.monotonic()
-        answer = await self._insist("GET", f"/api/v1/queue/status/{batch_id}")
-        self.story.polls.append(Poll(began_s, time.monotonic(), answer))
+        answer = await self._ask("GET", f"/api/v1/queue/status/{batch_id}")
+        if answer is not None:
+            self.story.polls.append(Poll(began_s, time.monotonic(), answer))
 
-    async def _insist(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        answer = None
-        while answer is None:
-            answer = await self._ask(method, path, tries=1000, **request)
-        return answer
-
-    async def _ask(self, method: str, path: str, *, tries: int, **request: Any) -> dict[str, Any] | None:
-        """Ask until there is an answer that says yes; None where that takes too many tries."""
+    async def _ask(self, method: str, path: str, *, tries: int = 1_000_000, **request: Any) -> dict[str, Any] | None:
+        """Ask until there is an answer; None where that takes too many tries, or the file it is about has expired."""
         request["headers"] = self._headers | request.get("headers", {})
         for _ in range(tries):
             try:
@@ -120,8 +132,11 @@ class Actor:
                 continue
             if answer.status_code == 200:
                 return dict(answer.json())
+            if answer.status_code == 410 and time.monotonic() - self._began_s > self._file_life_s:
+                return None
             if answer.status_code not in _TRY_AGAIN and not _is_in_progress(answer):
                 self.story.surprises.append(f"{method} {path} was answered {answer.status_code} {answer.text[:200]}")
+                return None
             await asyncio.sleep(_PAUSE_S)
         return None
 

@@ -26,10 +26,8 @@ from tests.faults.system import MAX_RECEIVES, System
 _PATIENCE_S: Final = 90.0
 """Within which all must have ended: an hour and a half of the system's own time."""
 _LOOK_EVERY_S: Final = 0.2
-_FILE_LIFE_S: Final = (1800 + 12) / SPEED
-"""Of an upload or a transcript, with the grace that the sweep gives it."""
-_TIDYING_S: Final = 20.0
-"""How much later its bytes may go, on a machine that has other things to do."""
+_TIDYING_S: Final = 60.0
+"""How much later than its expiry a file's bytes may go, on a machine that has other things to do."""
 _BUGS: Final = (b"_bug", b"stage_died", b"Traceback (most recent call last)")
 """What a log says of a failure that nobody foresaw."""
 
@@ -59,6 +57,7 @@ class Lab:
         self._engine = engine
         self._recordings = recordings()
         self._end_state = EndState(system)
+        self._file_life_s = system.file_ttl_s / SPEED
         self._read_bytes: dict[Path, int] = {}
 
     async def run(self, seed: int) -> Verdict:
@@ -69,7 +68,10 @@ class Lab:
         began_s = time.monotonic()
         system.proxy.follow(fates, seed)
         async with httpx.AsyncClient(base_url=system.url, timeout=10, trust_env=False) as http:
-            actors = [Actor(client, self._recordings, http, system.keys[client.tenant]) for client in script.clients]
+            actors = [
+                Actor(client, self._recordings, http, system.keys[client.tenant], file_life_s=self._file_life_s)
+                for client in script.clients
+            ]
             await asyncio.to_thread(self._end_state.poison, script.poison)
             acting = [asyncio.create_task(actor.act()) for actor in actors]
             harming = [asyncio.create_task(self._harm(harm)) for harm in script.harms]
@@ -91,7 +93,7 @@ class Lab:
             violations += [*story.surprises, *checks.answers_agree(story)]
         violations += self._told_by_logs()
         now_s = time.monotonic()
-        violations += self._outlived(before_s=min(now_s - _FILE_LIFE_S - _TIDYING_S, began_s))
+        violations += self._outlived(before_s=min(now_s - self._file_life_s - _TIDYING_S, began_s))
         return Verdict(
             seed=seed,
             took_s=time.monotonic() - began_s,
@@ -107,7 +109,7 @@ class Lab:
 
     async def outlived(self) -> list[str]:
         """Wait until all that was ever put must be gone; return what is not."""
-        deadline_s = time.monotonic() + _FILE_LIFE_S + _TIDYING_S
+        deadline_s = time.monotonic() + self._file_life_s + _TIDYING_S
         while time.monotonic() < deadline_s:
             if not await asyncio.to_thread(self._end_state.objects):
                 return []
@@ -131,13 +133,15 @@ class Lab:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     def _judged(self, stories: list[Story]) -> Iterator[str]:
+        alive_since_s = self._system.now_s() - self._system.file_ttl_s
         objects, messages = self._end_state.objects(), self._end_state.messages()
         for story in stories:
             batch_ids = self._system.witness.batches_of[story.client.label]
             rows = {batch_id: self._end_state.batch(batch_id) for batch_id in sorted(batch_ids)}
             yield from checks.everything_ended(story, rows, self._system.witness.receives, MAX_RECEIVES)
             yield from checks.outcomes_are_right(story, rows, self._recordings, engine=self._engine)
-            yield from checks.nothing_is_left(rows.values(), self._end_state.files(story.files), objects, messages)
+            files = self._end_state.files(story.files)
+            yield from checks.nothing_is_left(rows.values(), files, objects, messages, alive_since_s=alive_since_s)
 
     def _outlived(self, *, before_s: float) -> list[str]:
         put_at_s = self._system.witness.put_at_s

@@ -19,18 +19,20 @@ from asr_queue.local import embedded, environment, programs
 from asr_queue.local.processes import Child, Lifeline, Program
 from asr_queue.settings import ResourceSettings
 from asr_queue.usecases.manage_keys import create_key
-from tests.faults.hurried import EPOCH
+from tests.faults.hurried import EPOCH, theirs
 from tests.faults.proxy import Proxy
 from tests.faults.witness import Witness
 
 VISIBILITY_TIMEOUT_S: Final = 45
 """On the lab's clock: three quarters of a second."""
 MAX_RECEIVES: Final = 6
+FILE_TTL_S: Final = {"echo": 1800, "whisper": 18_000}
+"""On the lab's clock, by engine: half a minute is soon over while one recognises."""
 TENANTS: Final = ("anna", "bert")
 _HEARTBEAT_S: Final = 0.2
 _ROOT: Final = Path(__file__).parents[2]
 _LOOK_EVERY_S: Final = 0.02
-_START_PATIENCE_S: Final = 60.0
+_START_PATIENCE_S: Final = 120.0
 _SETTINGS: Final = {
     "ASR_QUEUE_VISIBILITY_TIMEOUT_S": str(VISIBILITY_TIMEOUT_S),
     "ASR_QUEUE_HEARTBEAT_S": str(_HEARTBEAT_S),
@@ -53,7 +55,11 @@ class System:
         keys: Mapping[str, str],
         lifeline: Lifeline,
         folder: Path,
+        epoch_s: float,
+        file_ttl_s: int,
     ) -> None:
+        self.file_ttl_s = file_ttl_s
+        """Life of an upload or a transcript, on the lab's clock."""
         self.proxy = proxy
         self.witness = witness
         self.url = url
@@ -64,6 +70,7 @@ class System:
         self.keys = keys
         """An API key a tenant."""
         self.logs = folder / "logs"
+        self._epoch_s = epoch_s
         self._lifeline = lifeline
         self._children: dict[str, Child] = {}
         self._stopped: set[str] = set()
@@ -71,6 +78,10 @@ class System:
     def start(self, program: Program) -> None:
         """Run a program, and start it again whenever it dies."""
         self._children[program.name] = Child(program, lifeline=self._lifeline, logs=self.logs)
+
+    def now_s(self) -> float:
+        """Return the time on the lab's clock, in seconds since 1970."""
+        return theirs(self._epoch_s)
 
     def names(self) -> list[str]:
         """Return the names of what may be killed."""
@@ -116,8 +127,8 @@ class System:
 @asynccontextmanager
 async def running(folder: Path, *, engine: str, workers: int) -> AsyncIterator[System]:
     """Run a system in a folder for the block."""
-    epoch = {EPOCH: f"{time.time():.3f}"}
-    settings = _SETTINGS | epoch
+    epoch_s, file_ttl_s = time.time(), FILE_TTL_S[engine]
+    settings = _SETTINGS | {EPOCH: repr(epoch_s), "ASR_QUEUE_FILE_TTL_S": str(file_ttl_s)}
     for made in ("logs", "aws", "ready"):
         (folder / made).mkdir(parents=True)
     with Lifeline() as lifeline, embedded.listener(0) as aws_listening, embedded.listener(0) as api_listening:
@@ -133,6 +144,7 @@ async def running(folder: Path, *, engine: str, workers: int) -> AsyncIterator[S
                     "Triggers": "DISABLED",
                     "VisibilityTimeoutS": str(VISIBILITY_TIMEOUT_S),
                     "MaxReceives": str(MAX_RECEIVES),
+                    "FileTtlS": str(file_ttl_s),
                 },
                 lifeline=lifeline,
             )
@@ -154,6 +166,8 @@ async def running(folder: Path, *, engine: str, workers: int) -> AsyncIterator[S
                 keys=_keys(aws, resources),
                 lifeline=lifeline,
                 folder=folder,
+                epoch_s=epoch_s,
+                file_ttl_s=file_ttl_s,
             )
             system.start(_hurried(programs.api(api_listening, variables), settings))
             for number in range(1, workers + 1):

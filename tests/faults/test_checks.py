@@ -46,7 +46,7 @@ def story(*polls: Poll) -> Story:
 
 def rows(**changes: Any) -> dict[str, BatchRows]:
     items = [
-        {"item_id": "a", "index": 0, "status": "done", "result_key": "results/a.1.json"},
+        {"item_id": "a", "index": 0, "status": "done", "result_key": "results/a.1.json", "finished_at": 60_000},
         {"item_id": "b", "index": 1, "status": "error", "error_code": "audio_undecodable"},
     ]
     items[0] |= changes
@@ -60,7 +60,8 @@ def test_nothing_is_said_against_a_good_run() -> None:
     assert list(checks.answers_agree(GOOD)) == []
     assert list(checks.everything_ended(GOOD, rows(), {}, 6)) == []
     assert list(checks.outcomes_are_right(GOOD, rows(), RECORDINGS, engine="echo")) == []
-    assert list(checks.nothing_is_left(rows().values(), {"f": {}}, {"results/a.1.json"}, {"transcribe": 0})) == []
+    assert list(checks.nothing_is_left(rows().values(), {"f": {}}, {"results/a.1.json"}, {}, alive_since_s=59)) == []
+    assert list(checks.nothing_is_left(rows().values(), {}, set(), {}, alive_since_s=61)) == [], "it has expired"
     assert list(checks.nothing_outlives_its_time({"x": 5.0}, {"x"}, before_s=4.0)) == []
 
 
@@ -117,7 +118,9 @@ def test_a_wrong_outcome_is_seen(found: dict[str, BatchRows], fetched: Any, said
 
 def test_what_is_left_over_is_seen() -> None:
     left = list(
-        checks.nothing_is_left(rows().values(), {"f": {"pinned_by": {"a"}}}, set(), {"transcribe": 1, "dead": 0})
+        checks.nothing_is_left(
+            rows().values(), {"f": {"pinned_by": {"a"}}}, set(), {"transcribe": 1, "dead": 0}, alive_since_s=59
+        )
     )
     assert [violation.split()[0] for violation in left] == ["1", "file", "the"]
     assert list(checks.nothing_outlives_its_time({"x": 3.0}, {"x"}, before_s=4.0)) != []
