@@ -13,7 +13,7 @@ from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File
 from asr_queue.domain.items import Item, ItemStatus, Operation, pins_by_upload
 from asr_queue.domain.keys import ApiKey
-from asr_queue.domain.quotas import Usage
+from asr_queue.domain.quotas import Usage, pinned_enough
 from asr_queue.errors import CallerError
 from asr_queue.ports import (
     IDEMPOTENCY_LOCK_S,
@@ -360,6 +360,8 @@ class MemoryTable:
             raise CallerError("file_not_found", f"There is no file {upload_id}.", http_status=404)
         if file.is_expired(self._clock.now()):
             raise CallerError("file_expired", f"File {upload_id} has expired.", http_status=410)
+        if file.is_pinned_enough:
+            raise pinned_enough(upload_id)
         if file.is_awaited:
             raise CallerError("file_not_uploaded", f"The bytes of file {upload_id} have not come.", http_status=409)
 

@@ -12,6 +12,8 @@ DROP_PREFIX: Final = "drop/"
 """Of the keys that clients choose by themselves."""
 UPLOADS_PREFIX: Final = "uploads/"
 PRESIGNED_SUFFIX: Final = ".presigned"
+MAX_PINS: Final = 5000
+"""Unfinished items that one upload may be needed by: each takes 37 bytes of a row that has 400 KB at most."""
 _NAME: Final = re.compile(rf"(?:queue_[a-z_]+_)?({ID})(?:\.[a-z0-9]+)?")
 
 
@@ -52,6 +54,11 @@ class File:
     def has_secret_id(self) -> bool:
         """Whether nobody can guess its id. That of a dropped file follows from its key (`domain.drops`)."""
         return not self.object_key.startswith(DROP_PREFIX)
+
+    @property
+    def is_pinned_enough(self) -> bool:
+        """Whether no more items may need it."""
+        return len(self.pinned_by) >= MAX_PINS
 
     def is_expired(self, now: datetime) -> bool:
         """Whether nobody may read it any more: past its time, and no unfinished item needs it."""

@@ -7,6 +7,7 @@ not start at nothing. Of an item or an upload that was taken in under a limit, i
 from dataclasses import dataclass
 from typing import Final
 
+from asr_queue.domain.files import MAX_PINS
 from asr_queue.errors import CallerError, QuotaError
 
 _ITEMS_RETRY_S: Final = 10.0
@@ -44,6 +45,16 @@ class Usage:
 
     items_waiting: int = 0
     bytes_stored: int = 0
+
+
+def pinned_enough(upload_id: str) -> QuotaError:
+    """Return the refusal of items that need an upload which as many need already as may."""
+    return QuotaError(
+        "too_many_items_of_upload",
+        f"File {upload_id} is needed by {MAX_PINS} unfinished items or nearly, and by more it may not be; upload it "
+        f"again, or wait until some are done.",
+        retry_after_s=_ITEMS_RETRY_S,
+    )
 
 
 def refuse_items(items: int, usage: Usage, limit: int) -> None:

@@ -13,7 +13,7 @@ from asr_queue.domain.files import File, FileKind
 from asr_queue.domain.items import Item, ItemError, ItemStatus, Operation
 from asr_queue.domain.keys import ApiKey
 from asr_queue.domain.quotas import Limits, Usage
-from asr_queue.errors import CallerError
+from asr_queue.errors import CallerError, QuotaError
 from asr_queue.ports import IDEMPOTENCY_LOCK_S, IDEMPOTENCY_RETENTION_S, IdempotencyClaim, ItemTable, StoredAnswer
 
 FAULT = ItemError("audio_undecodable", "This is no audio.")
@@ -457,6 +457,24 @@ class TestCreation:
         file = table.get_file(upload.file_id)
         assert file is not None
         assert file.pinned_by == {item.item_id for item in items}
+
+    def test_an_upload_can_be_needed_by_so_many_items_and_no_more(
+        self, table: ItemTable, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in ("domain.files", "adapters.dynamodb.files"):
+            monkeypatch.setattr(f"asr_queue.{module}.MAX_PINS", 3)
+        upload = an_upload(table, clock)
+        batch, items = a_batch(clock, [upload] * 3)
+        table.create_batch(batch, items)
+        more, more_items = a_batch(clock, [upload])
+        with pytest.raises(QuotaError) as refusal:
+            table.create_batch(more, more_items)
+        assert refusal.value.code == "too_many_items_of_upload"
+        clock.advance(3600)
+        with pytest.raises(QuotaError):
+            table.create_batch(more, more_items)
+        table.finish_items([done(clock, started(table, clock, items[0]))])
+        table.create_batch(more, more_items)
 
     def test_a_batch_that_is_not_there_is_none(self, table: ItemTable) -> None:
         assert table.load_batch(str(uuid4())) is None

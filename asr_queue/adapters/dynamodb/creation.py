@@ -32,12 +32,14 @@ from asr_queue.adapters.dynamodb.rows import (
     from_batch,
     from_item,
     idempotency_key,
+    to_file,
     to_item,
     to_ms,
 )
 from asr_queue.adapters.dynamodb.usage import items_begun
 from asr_queue.domain.batches import Batch
 from asr_queue.domain.items import Item, pins_by_upload
+from asr_queue.domain.quotas import pinned_enough
 from asr_queue.errors import AsrQueueError, CallerError, RetryableError
 from asr_queue.ports import UNSENT_CHECK_S, Clock, IdempotencyClaim
 
@@ -122,10 +124,12 @@ def _refusal(action: Action, row: Row | None, now: datetime) -> AsrQueueError:
         return CallerError("idempotency_conflict", "Another execution took this request over.", http_status=409)
     if kind == "BATCH":
         return RetryableError("creation_abandoned", "Creating the batch took too long, and it was undone.")
-    if row is not None and to_ms(now) >= row["expires_at"]:
+    if row is not None and to_file(row).is_expired(now):
         return CallerError("file_expired", f"File {upload_id} has expired; upload it again.", http_status=410)
     if row is not None and "awaited" in row:
         return CallerError("file_not_uploaded", f"The bytes of file {upload_id} have not come yet.", http_status=409)
+    if row is not None and to_file(row).is_pinned_enough:
+        return pinned_enough(upload_id)
     return CallerError("file_not_found", f"There is no file {upload_id!r}; upload it first.", http_status=404)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from asr_queue.adapters.dynamodb.calls import ConditionFailedError, Put, Table, Update
 from asr_queue.adapters.dynamodb.rows import due_shard, file_key, from_file, to_file, to_ms, to_s
 from asr_queue.adapters.dynamodb.usage import file_begun, file_ended
-from asr_queue.domain.files import File
+from asr_queue.domain.files import MAX_PINS, File
 from asr_queue.ports import Clock
 
 
@@ -135,8 +135,9 @@ def pin(upload_id: str, item_ids: frozenset[str], *, tenant: str, clock: Clock) 
         key=file_key(upload_id),
         change="ADD #pinned_by :items REMOVE #due_shard, #due_at",
         condition="#tenant = :tenant AND attribute_not_exists(#awaited)"
-        " AND (#expires_at > :now OR attribute_exists(#pinned_by))",
-        values={"items": set(item_ids), "tenant": tenant, "now": to_ms(clock.now())},
+        " AND (#expires_at > :now OR attribute_exists(#pinned_by))"
+        " AND (attribute_not_exists(#pinned_by) OR size(#pinned_by) < :most)",
+        values={"items": set(item_ids), "tenant": tenant, "now": to_ms(clock.now()), "most": MAX_PINS},
     )
 
 
