@@ -9,15 +9,17 @@ from benchmarks.qwen3.parts import real_parts
 from benchmarks.qwen3.sizes import SIZES
 from benchmarks.qwen3.workloads import equal
 
+# Several processes that each import two large libraries: slow where others are at work as well.
+pytestmark = pytest.mark.timeout(900)
+
 
 def test_two_sides_are_measured_and_reported(tmp_path: Path) -> None:
-    chosen = [f"--part=tiny-{side}" for side in ("native", "ours", "aligner-ours")]
+    chosen = [f"--part=tiny-{side}" for side in ("native", "ours")]
     folders = ["--figures", str(tmp_path / "figures"), "--out", str(tmp_path)]
     assert qwen3_asr.main(["--tiny", "--repeats=3", "--limit-s=1", *chosen, *folders]) == 0
     written = (tmp_path / "qwen3_asr.md").read_text()
     rows = [[cell.strip() for cell in line.split("|")] for line in written.splitlines()]
     assert [row[2] for row in rows if row[1:2] == ["4 x 2-3 s, 2 at once"]] == ["transformers", "ours"]
-    assert "## tiny-aligner" in written
 
 
 def test_a_part_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import Qwen3ASRFeatureExtractor
 
+from gpu_worker.engines.qwen3 import encoder as encoder_module
 from gpu_worker.engines.qwen3.encoder import AudioEncoder, n_tokens
 from gpu_worker.engines.qwen3.mel import LogMel
 from gpu_worker.engines.qwen3.windows import Windows, attend_padded
@@ -50,16 +51,18 @@ def test_clips_of_all_lengths_together_are_encoded_as_each_is_alone(encoder, log
     _assert_as_native(encoder, log_mel, tiny_asr, clips)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.integers(1, 17 * tiny.SAMPLE_RATE_HZ), min_size=1, max_size=4))
 def test_any_lengths_in_any_company_are_encoded_as_each_is_alone(encoder, log_mel, tiny_asr, lengths):
     clips = [tiny.clip(length / tiny.SAMPLE_RATE_HZ, length) for length in lengths]
     _assert_as_native(encoder, log_mel, tiny_asr, clips)
 
 
-def test_more_windows_than_are_encoded_at_once_come_whole(encoder, log_mel, tiny_asr):
-    # The 64th and the 65th window are of one clip.
-    _assert_as_native(encoder, log_mel, tiny_asr, [tiny.clip(500.3), tiny.clip(40.7, 1)])
+def test_more_than_is_encoded_at_once_comes_whole(encoder, log_mel, tiny_asr, monkeypatch):
+    # The third and the fourth window are of one clip, and so are the fifth and the sixth second.
+    monkeypatch.setattr(encoder_module, "_WINDOWS_AT_ONCE", 3)
+    monkeypatch.setattr(encoder_module, "_SECONDS_CONVOLVED_AT_ONCE", 5)
+    _assert_as_native(encoder, log_mel, tiny_asr, [tiny.clip(7.0), tiny.clip(41.3), tiny.clip(12.7, 1)])
 
 
 def test_the_aligners_encoder_is_the_same_thing(log_mel, tiny_aligner):
@@ -81,6 +84,18 @@ def test_bfloat16_is_no_further_from_float32_than_transformers_own(log_mel, tiny
     ours = AudioEncoder(half).encode(seconds, n_frames)
     assert ours.dtype is torch.bfloat16
     assert (ours - exact).norm() < 1.25 * (native - exact).norm()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize(("dtype", "share"), [(torch.float32, 1e-3), (torch.bfloat16, 3e-2)])
+def test_a_gpu_encodes_what_the_processor_does(encoder, log_mel, dtype, share):
+    # In float32 the windows are padded, in bfloat16 they are FlashAttention's.
+    clips = [tiny.clip(duration_s, seed) for seed, duration_s in enumerate((0.1, 8.0, 30.0, 7.9, 8.1, 16.01))]
+    device = torch.device("cuda")
+    there = AudioEncoder(tiny.asr_model().to(device, dtype))
+    expected = encoder.encode(*log_mel(clips))
+    heard = there.encode(*LogMel(device)(clips)).cpu().float()
+    assert (heard - expected).norm() < share * expected.norm()
 
 
 def test_no_token_sees_another_window():

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import Qwen3ASRFeatureExtractor
 
+from gpu_worker.engines.qwen3 import mel as mel_module
 from gpu_worker.engines.qwen3.mel import LogMel, seconds_in
 from tests.engines.qwen3.tiny import SAMPLE_RATE_HZ, clip
 
@@ -58,8 +59,9 @@ def test_a_quiet_clip_keeps_its_own_floor_beside_a_loud_one(log_mel):
     _assert_as_native(log_mel, [clip(2.0), clip(2.0, 1) * np.float32(1e-3), np.zeros(20_000, np.float32)])
 
 
-def test_more_seconds_than_are_transformed_at_once_come_whole(log_mel):
-    _assert_as_native(log_mel, [clip(520.0), clip(1.0)])
+def test_more_seconds_than_are_transformed_at_once_come_whole(log_mel, monkeypatch):
+    monkeypatch.setattr(mel_module, "_SECONDS_AT_ONCE", 4)
+    _assert_as_native(log_mel, [clip(9.5), clip(1.0), clip(4.0, 1)])
 
 
 def test_what_was_staged_before_leaves_nothing_behind(log_mel):
@@ -71,3 +73,14 @@ def test_samples_that_must_not_be_written_to_are_taken(log_mel):
     locked = clip(1.0)
     locked.setflags(write=False)
     _assert_as_native(log_mel, [locked])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_gpu_has_the_spectra_of_the_processor(log_mel):
+    there = LogMel(torch.device("cuda"))
+    for _ in range(3):
+        clips = [clip(duration_s, seed) for seed, duration_s in enumerate(_DURATIONS_S)]
+        (expected, n_frames), (seconds, n_frames_there) = log_mel(clips), there(clips)
+        assert n_frames_there == n_frames
+        # Another library's Fourier transform: what is 80 dB below the loudest is the sum of its rounding.
+        torch.testing.assert_close(seconds.cpu(), expected, rtol=0, atol=2e-3)

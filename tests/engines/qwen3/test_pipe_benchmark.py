@@ -8,6 +8,9 @@ from benchmarks import pipe_utilisation
 from benchmarks.corpus import COMMITTED
 from benchmarks.pipe.timeline import union
 
+# Several processes that each import two large libraries: slow where others are at work as well.
+pytestmark = pytest.mark.timeout(900)
+
 
 def test_a_stream_is_drained_and_its_time_accounted_for(tmp_path: Path) -> None:
     chosen = ["--tiny", "--items=20", "--decode-processes=1", f"--recordings={COMMITTED}", f"--out={tmp_path}"]
