@@ -64,7 +64,7 @@ class Item:
     custom_id: str | None = None
     """Echoed back, never interpreted."""
     text: str = ""
-    """What to say, for `voice_clone`."""
+    """What to say, for `voice_clone`; forgotten when the item is final."""
     language: str | None = None
     """Language code taken as given, or None to identify it."""
     return_timestamps: bool = False
@@ -94,11 +94,12 @@ class Item:
 
     def done(self, *, now: datetime, audio_s: float) -> "Item":
         """Return the item as done with the result of this attempt."""
-        return replace(self, status=ItemStatus.DONE, finished_at=now, audio_s=audio_s, result_key=self.attempt_key())
+        ended = replace(self, status=ItemStatus.DONE, finished_at=now, audio_s=audio_s, text="")
+        return replace(ended, result_key=self.attempt_key())
 
     def failed(self, error: ItemError, *, now: datetime, audio_s: float | None = None) -> "Item":
         """Return the item as failed."""
-        return replace(self, status=ItemStatus.ERROR, finished_at=now, audio_s=audio_s, error=error)
+        return replace(self, status=ItemStatus.ERROR, finished_at=now, audio_s=audio_s, text="", error=error)
 
     def has_outcome_of(self, other: "Item") -> bool:
         """Whether both ended by the same try of the same attempt, as a row does after a lost reply."""

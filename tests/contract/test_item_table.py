@@ -539,6 +539,14 @@ class TestItems:
         assert load(table, batch)[1] == [failed]
         assert table.get_file(items[0].item_id) is None
 
+    def test_what_was_to_be_said_is_forgotten_at_the_end(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = a_batch(clock, [an_upload(table, clock)] * 2, text="a secret")
+        table.create_batch(batch, items)
+        said, failed = [started(table, clock, item) for item in items]
+        assert said.text == failed.text == "a secret"
+        table.finish_items([done(clock, said), (failed.failed(FAULT, now=clock.now()), None)])
+        assert [item.text for item in load(table, batch)[1]] == ["", ""]
+
     def test_an_item_may_fail_before_it_was_started(self, table: ItemTable, clock: ManualClock) -> None:
         batch, items = created(table, clock)
         failed = items[0].failed(FAULT, now=clock.now())

@@ -228,6 +228,7 @@ def outcome_of(item: Item) -> Row:
     if item.finished_at is None:
         raise ValueError(f"item {item.item_id} has not ended")
     outcome: Row = {"status": item.status.value, "attempt": item.attempt, "finished_at": to_ms(item.finished_at)}
+    outcome["text"] = item.text
     if item.audio_s is not None:
         outcome["audio_s"] = Decimal(f"{item.audio_s:.3f}")
     if item.result_key is not None:
