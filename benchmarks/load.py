@@ -2,12 +2,14 @@
 
     python benchmarks/load.py                                  # 100,000 items: the better part of an hour on 2 cores
     python benchmarks/load.py --items 5000                     # a first look
+    python benchmarks/load.py --minutes 30                     # tell what was done by then
     python benchmarks/load.py --profile PY_SPY                 # and where the embedded AWS spends its time
 
 Everything goes through `asr-queue up` on this machine: upload, submit, status, over HTTP. A client uploads one short
 recording for each batch, and all items of the batch are of that one recording: what is measured is the queue, not the
 copying of audio. Pollers ask for one batch after the other, unfinished ones first, and check that each answer agrees
-with itself and that no final item ever changes. Afterwards the table and the queue themselves are counted.
+with itself and that no final item ever changes. Afterwards the table and the queue themselves are counted: what was
+submitted and is in no row, or unfinished with no message, is lost.
 """
 
 import argparse
@@ -38,7 +40,6 @@ _POLLERS = 20
 _ITEMS_A_BATCH = 100
 _POLL_EVERY_S = 2.0
 _SAMPLE_EVERY_S = 5.0
-_PATIENCE_S = 2 * 3600
 _TIMEOUT_S = 120
 _RATE_HZ = 8000
 _FINAL = ("done", "error")
@@ -70,7 +71,7 @@ class Seen:
     submitted: dict[str, int] = field(default_factory=dict)
     """Items by batch."""
     submitted_after_s: float = 0.0
-    finished_after_s: float = 0.0
+    ended_after_s: float = 0.0
     finished: dict[str, Counter[str]] = field(default_factory=dict)
     """Item states by finished batch."""
     lies: list[str] = field(default_factory=list)
@@ -155,7 +156,6 @@ def check(answer: dict[str, Any], final: dict[str, str], seen: Seen) -> None:
             del final[item["item_id"]]
     if states["done"] + states["error"] == states.total():
         seen.finished[answer["batch_id"]] = states
-        seen.finished_after_s = seen.now_s()
 
 
 async def sample(processes: dict[str, psutil.Process], backlog: Callable[[], int], seen: Seen) -> None:
@@ -170,22 +170,30 @@ async def sample(processes: dict[str, psutil.Process], backlog: Callable[[], int
 
 
 async def load(
-    url: str, key: str, items: int, processes: dict[str, psutil.Process], backlog: Callable[[], int]
+    url: str,
+    key: str,
+    items: int,
+    processes: dict[str, psutil.Process],
+    backlog: Callable[[], int],
+    limit_s: float | None,
 ) -> Seen:
-    """Submit and poll; return what was seen."""
+    """Submit and poll until everything is finished, or the time is up; return what was seen."""
     sizes: asyncio.Queue[int] = asyncio.Queue()
     for first in range(0, items, _ITEMS_A_BATCH):
         sizes.put_nowait(min(_ITEMS_A_BATCH, items - first))
     seen = Seen()
     sampling = asyncio.create_task(sample(processes, backlog, seen))
     try:
-        async with asyncio.timeout(_PATIENCE_S), asyncio.TaskGroup() as everybody:
+        async with asyncio.timeout(limit_s), asyncio.TaskGroup() as everybody:
             for _ in range(_CLIENTS):
                 everybody.create_task(submit_all(url, key, seen, sizes))
             for number in range(_POLLERS):
                 everybody.create_task(poll(url, key, seen, number, items))
+    except TimeoutError:
+        print("the time is up")
     finally:
         sampling.cancel()
+    seen.ended_after_s = seen.now_s()
     return seen
 
 
@@ -273,20 +281,21 @@ def profiled(py_spy: str | None, pid: int) -> Iterator[Counter[str]]:
 
 def report(items: int, seen: Seen, after: After) -> str:
     """Return the result in words and tables."""
-    done = sum(counted["done"] for counted in seen.finished.values())
-    lost = items - sum(counted.total() for counted in seen.finished.values())
+    submitted, done = sum(seen.submitted.values()), after.rows["done"]
+    unfinished = after.rows["queued"] + after.rows["processing"]
+    lost = max(0, submitted - after.rows.total()) + max(0, unfinished - after.messages)
     head = ["call", "calls", "p50 ms", "p99 ms", "longest ms"]
     calls = [[kind, str(len(took)), *milliseconds(took)] for kind, took in sorted(seen.took_s.items())]
     memory_head = ["process", "at first MiB", "in the middle", "at the end", "slope MiB a 10,000 items", "CPU s"]
-    memory = [memory_row(name, points, items, seen, after) for name, points in sorted(seen.memory.items())]
+    memory = [memory_row(name, points, done, seen, after) for name, points in sorted(seen.memory.items())]
     most = max(count for _, count in seen.backlog)
     return f"""# Load
 
-- **{items} items**, {_CLIENTS} clients and {_POLLERS} pollers at once: **{lost} lost**, {done} done, \
-{after.rows.total() - after.rows["done"]} rows not done, {after.messages} messages left, \
-{len(seen.lies)} answers at odds with themselves or an earlier one, {sum(seen.refused.values())} not answered 200.
-- All submitted after {seen.submitted_after_s:.0f} s, all finished after {seen.finished_after_s:.0f} s: \
-**{items / seen.finished_after_s:.0f} items a second**; at most {most} messages waited.
+- {items} items to submit, {_CLIENTS} clients and {_POLLERS} pollers at once: **{submitted} submitted** after \
+{seen.submitted_after_s:.0f} s, **{done} done** after {seen.ended_after_s:.0f} s, **{lost} lost**; \
+{after.rows["error"]} failed, {unfinished} unfinished, {after.messages} messages left.
+- {len(seen.lies)} answers at odds with themselves or an earlier one, {sum(seen.refused.values())} not answered 200.
+- **{done / seen.ended_after_s:.0f} items a second** from the first submit to the end; at most {most} messages waited.
 
 {table(head, calls)}
 
@@ -312,12 +321,12 @@ def milliseconds(took_s: Sequence[float]) -> list[str]:
     return [f"{1000 * seconds:.0f}" for seconds in (percentiles[49], percentiles[98], max(took_s))]
 
 
-def memory_row(name: str, points: list[tuple[float, int]], items: int, seen: Seen, after: After) -> list[str]:
+def memory_row(name: str, points: list[tuple[float, int]], done: int, seen: Seen, after: After) -> list[str]:
     """Return what a process's memory did."""
     half = points[len(points) // 2 :]
     slope = linear_regression([at_s for at_s, _ in half], [size / 2**20 for _, size in half]).slope
     at = [points[0], half[0], points[-1]]
-    per_items = slope * seen.finished_after_s / items * 10_000
+    per_items = slope * seen.ended_after_s / max(1, done) * 10_000
     return [name, *(f"{size / 2**20:.0f}" for _, size in at), f"{per_items:+.1f}", f"{after.cpu_s[name]:.0f}"]
 
 
@@ -325,12 +334,14 @@ def main() -> None:
     """Measure, print, and keep the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=100_000, help="how many items (100,000)")
+    parser.add_argument("--minutes", type=float, help="report what was done by then (as long as it takes)")
     parser.add_argument("--profile", metavar="PY_SPY", help="program py-spy, to record where time goes")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, private_stack(Path(folder), engine="echo") as (url, key):
         data, processes = Path(folder), processes_of_the_stack()
         with profiled(arguments.profile, processes[_PROFILED].pid) as shares:
-            seen = asyncio.run(load(url, key, arguments.items, processes, waiting(data)))
+            limit_s = arguments.minutes and 60 * arguments.minutes
+            seen = asyncio.run(load(url, key, arguments.items, processes, waiting(data), limit_s))
         cpu_s = {name: sum(process.cpu_times()[:2]) for name, process in processes.items()}
         after = After(rows=rows(data), messages=waiting(data)(), cpu_s=cpu_s, shares=shares)
     publish("load", report(arguments.items, seen, after))
