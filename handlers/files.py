@@ -1,6 +1,7 @@
 """Upload a file; fetch a file."""
 
 import re
+import unicodedata
 from datetime import UTC
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -204,12 +205,17 @@ def _checked_type(content_type: str) -> str:
     return content_type if is_one else _UNKNOWN_TYPE
 
 
+def _is_no_name(character: str) -> bool:
+    # Spaces of all widths are no printable characters to Python; macOS puts a narrow one into a recording's time.
+    return character in "/\\" or not (character.isprintable() or unicodedata.category(character) == "Zs")
+
+
 def _checked_name(name: str) -> str:
     if len(name) > _MAX_NAME_CHARS:
         raise CallerError(
             "invalid_file_name", f"The file name has {len(name)} characters; {_MAX_NAME_CHARS} are the most."
         )
-    if name in (".", "..") or any(character in "/\\" or not character.isprintable() for character in name):
+    if name in (".", "..") or any(map(_is_no_name, name)):
         raise CallerError(
             "invalid_file_name",
             f"The file name {name!r} holds a path or control characters; send the bare name, such as 'talk.wav'.",

@@ -11,6 +11,7 @@ import typer
 from rich import progress as bars
 from rich.console import Console
 
+from asr_queue.cli.printable import printable
 from asr_queue.client import Progress
 
 
@@ -70,12 +71,12 @@ class Lines:
         """Count on."""
         self._finished += 1
         if self._total > 1:
-            typer.echo(f"[{self._finished}/{self._total}] done {name}", err=True)
+            typer.echo(printable(f"[{self._finished}/{self._total}] done {name}"), err=True)
 
     def failed(self, name: str, reason: str) -> None:
         """Count on."""
         self._finished += 1
-        typer.echo(f"[{self._finished}/{self._total}] failed {name}: {reason}", err=True)
+        typer.echo(printable(f"[{self._finished}/{self._total}] failed {name}: {reason}"), err=True)
 
 
 class Bar:
@@ -123,7 +124,7 @@ class Bar:
 
     def failed(self, name: str, reason: str) -> None:
         """Print above the bar."""
-        self._above(f"failed {name}: {reason}")
+        self._above(printable(f"failed {name}: {reason}"))
 
     def _above(self, text: str) -> None:
         self._bar.console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)

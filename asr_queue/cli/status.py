@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from asr_queue.cli.ending import give_up
+from asr_queue.cli.printable import printable
 from asr_queue.cli.server import DEFAULT_DATA, KeyOption, UrlOption, connected, find_server
 from asr_queue.client import QueueClientError
 
@@ -28,8 +29,8 @@ def status(
         typer.echo(answer.model_dump_json())
         return
     left = answer.total - answer.completed - answer.failed
-    label = f"  {answer.label}" if answer.label else ""
+    label = f"  {printable(answer.label)}" if answer.label else ""
     typer.echo(f"{answer.status}: {answer.completed} done, {answer.failed} failed, {left} to go{label}")
     for item in answer.items:
         if item.error is not None:
-            typer.echo(f"  failed {item.custom_id or item.item_id}: {item.error}")
+            typer.echo(printable(f"  failed {item.custom_id or item.item_id}: {item.error}"))

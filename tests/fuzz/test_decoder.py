@@ -1,9 +1,11 @@
 """The short form of `make fuzz`, and hostile files written by hand."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from asr_queue.errors import CallerError
@@ -84,3 +86,11 @@ def test_what_a_decoder_says_of_a_file_does_not_reach_the_workers_log(
         except CallerError as error:
             assert error.code != KILLED
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limits")
+def test_a_decoding_process_leaves_no_core_and_has_a_bound_on_its_memory(decoder: Decoder) -> None:
+    decoder.decode(wav(0.5))
+    decoding = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+    limits = [(child.rlimit(psutil.RLIMIT_CORE), child.rlimit(psutil.RLIMIT_AS)[1]) for child in decoding]
+    assert any(core == (0, 0) and 0 < memory < 1 << 36 for core, memory in limits)

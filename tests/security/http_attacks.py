@@ -107,6 +107,9 @@ def _ids() -> Iterable[Attack]:
         "file_not_found",
         body={"items": [item(), item(ref_audio="$THEIR_FILE$")]},
     )
+    for what, path in {"file": FILES + "$THEIR_FILE$", "batch": "/api/v1/queue/batches/$THEIR_BATCH$"}.items():
+        code = f"{what}_not_found"
+        yield Attack(what=f"deleting another tenant's {what}", status=404, code=code, method="DELETE", path=path)
     yield status("a file's id as a batch's", "$FILE$")
     yield fetch("a batch's id as a file's", "$BATCH$")
     yield fetch("a path upwards, encoded", "..%2F..%2Fetc%2Fpasswd", "not_found")
@@ -335,6 +338,7 @@ def _uploads() -> Iterable[Attack]:
     yield named("an escape sequence", "\x1b[2J.wav")
     yield named("text from right to left", "\u202evaw.exe")
     yield named("300 characters", "x" * 300)
+    yield named("a narrow space, as macOS writes times: data", "Recording at 3.45\u202fPM.m4a", 200, None)
     yield named("markup: data", "<img src=x onerror=alert(1)>.wav", 200, None)
     yield named("a formula and quotes: data", "=cmd|' C'!A0`$(id)`;.wav", 200, None)
     yield upload(
