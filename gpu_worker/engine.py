@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +106,14 @@ class Engine(Protocol[In_contra, Out_co]):
 
     def unload(self) -> None:
         """Give the memory back; `load` works again afterwards. Idempotent."""
+
+
+@runtime_checkable
+class SelfChecking(Protocol):
+    """An engine that computes in a faster way than the plain one, and can compare the two where it runs."""
+
+    def self_check(self) -> Sequence[str]:
+        """Say what differs, in sentences; nothing where all is well. It must be loaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

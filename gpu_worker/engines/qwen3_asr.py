@@ -43,6 +43,9 @@ DEFAULT_MODEL: Final = "Qwen/Qwen3-ASR-0.6B-hf"
 _MOST_AT_ONCE: Final = 256
 """Beyond, a step takes as much longer as there are more rows."""
 _LISTENERS: Final = 4
+_CHECKED_S: Final = (1, 2, 3, 5, 8, 13)
+"""Of unlike lengths, so that the rows do not end together."""
+_CHECKED_TOKENS: Final = 32
 _NO_ALIGNER: Final = "This worker runs without an aligner, so there are no word times."
 _FAILED: Final = "The alignment failed, so there are no word times."
 
@@ -87,10 +90,9 @@ class Qwen3AsrEngine:
         """
         if self._parts is not None:
             return
-        noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE_HZ).astype(np.float32)
         try:
             self._parts = self._load()
-            self.run([SpeechInput(samples=noise, language="en", want_words=True, has_speech=True)])
+            self.run([SpeechInput(samples=_noise(1), language="en", want_words=True, has_speech=True)])
         except (torch.OutOfMemoryError, EngineOutOfMemoryError) as error:
             self.unload()
             raise EngineLoadError(f"The device has too little memory for the model: {error}") from error
@@ -110,6 +112,23 @@ class Qwen3AsrEngine:
         if spoken := _with_speech(parts, sound):
             recognised |= zip((i for i, _ in spoken), _recognise(parts, [one for _, one in spoken]), strict=True)
         return [Failed(errors[i]) if i in errors else Done(recognised[i]) for i in range(len(micro_batch))]
+
+    def self_check(self) -> list[str]:
+        """Compare the captured steps with the same ones launched kernel by kernel; on a processor there are none."""
+        parts = self._running()
+        noise = _noise(max(_CHECKED_S))
+        inputs = [
+            SpeechInput(samples=noise[: seconds * SAMPLE_RATE_HZ], language="en", want_words=False)
+            for seconds in _CHECKED_S
+        ]
+        requests = [replace(request, max_new_tokens=_CHECKED_TOKENS) for request in _requests(parts, inputs)]
+        captured = parts.generator.generate(requests)
+        with parts.generator.without_graphs():
+            launched = parts.generator.generate(requests)
+        differing = sum(one != other for one, other in zip(captured, launched, strict=True))
+        if not differing:
+            return []
+        return [f"{differing} of {len(inputs)} texts differ between captured and launched steps."]
 
     def unload(self) -> None:
         """Drop the models and give their memory back."""
@@ -170,6 +189,11 @@ class Qwen3AsrEngine:
         return _Parts(generator, tokenizer, prompts, aligner, SpeechFinder(), listeners)
 
 
+def _noise(seconds: int) -> Samples:
+    noise = np.random.default_rng(0).normal(0, 0.1, seconds * SAMPLE_RATE_HZ)
+    return np.asarray(noise, dtype=np.float32)
+
+
 def _with_speech(parts: _Parts, sound: Sequence[tuple[int, SpeechInput]]) -> list[tuple[int, SpeechInput]]:
     """Return the inputs in which somebody speaks."""
     unheard = [one.samples for _, one in sound if one.has_speech is None]
@@ -177,8 +201,8 @@ def _with_speech(parts: _Parts, sound: Sequence[tuple[int, SpeechInput]]) -> lis
     return [(i, one) for i, one in sound if (next(heard) if one.has_speech is None else one.has_speech)]
 
 
-def _recognise(parts: _Parts, inputs: Sequence[SpeechInput]) -> list[Recognition]:
-    requests = [
+def _requests(parts: _Parts, inputs: Sequence[SpeechInput]) -> list[Request]:
+    return [
         Request(
             samples=one.samples,
             before=parts.prompts.before,
@@ -187,8 +211,11 @@ def _recognise(parts: _Parts, inputs: Sequence[SpeechInput]) -> list[Recognition
         )
         for one in inputs
     ]
+
+
+def _recognise(parts: _Parts, inputs: Sequence[SpeechInput]) -> list[Recognition]:
     try:
-        generated = parts.generator.generate(requests)
+        generated = parts.generator.generate(_requests(parts, inputs))
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

@@ -33,6 +33,8 @@ class StepGraphs:
         self._max_keys = max_keys
         self._sizes = (*(size for size in _SIZES if size < max_rows), max_rows)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self.are_used = True
+        """Whether captured graphs are replayed; where not, the same step is taken launch by launch, to compare."""
         if device.type == "cuda":
             self._capture_all(device)
 
@@ -49,10 +51,12 @@ class StepGraphs:
         """
         size = self.size_for(n_rows)
         graph = self._graphs.get(size)
-        if graph is not None:
+        if graph is None:
+            self._step(size, min(-(-n_keys // _KEYS_STEP) * _KEYS_STEP, self._max_keys))
+        elif self.are_used:
             graph.replay()
         else:
-            self._step(size, min(-(-n_keys // _KEYS_STEP) * _KEYS_STEP, self._max_keys))
+            self._step(size, self._max_keys)
 
     def _capture_all(self, device: torch.device) -> None:
         # What the graphs need for a step is shared: they never run at the same time. The largest goes first, so that
