@@ -46,7 +46,8 @@ class S3ObjectStore:
                 if error_code(error) == "NoSuchKey":
                     return None
                 raise
-            with answer["Body"] as body:
+            body = answer["Body"]
+            with body:  # not `as`: that would be the bare stream, whose failures botocore does not name
                 if self._most_bytes is not None and answer["ContentLength"] > self._most_bytes:
                     raise CallerError(
                         "payload_too_large",
