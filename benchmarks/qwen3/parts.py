@@ -25,6 +25,7 @@ SIDES = ("official", "native", "compiled", "ours")
 _EQUAL = tuple(equal(rows) for rows in (1, 16, 64, 128))
 _RAGGED = (ragged(16, at_once=16), ragged(64, at_once=64))
 _STREAM = ragged(512, at_once=128)
+_NARROW_STREAM = ragged(256, at_once=16)
 _SHORT_STREAM = ragged(64, at_once=16)
 """For those who take a tenth of its speed: the same lengths, in batches as they come."""
 _LONG = (equal(16, duration_s=180.0, n_new_tokens=486),)
@@ -43,6 +44,8 @@ def real_parts() -> list[Part]:
             parts.append(Part(model, side, workloads, f"{model}-{side}"))
             if side != "compiled":
                 parts.append(Part(model, side, _LONG, f"{model}-{side}-long"))
+        # Sixteen rows that are refilled: a generator of its own, since it decodes as many rows as it has.
+        parts.append(Part(model, "ours", (_NARROW_STREAM,), f"{model}-ours-refilled"))
     parts += [Part("aligner", side, _EQUAL[1:2], f"aligner-{side}") for side in SIDES if side != "compiled"]
     return parts
 
