@@ -12,13 +12,13 @@ from gpu_worker.engines.qwen3.choice import operations_for
 from gpu_worker.engines.qwen3.decoder import Decoder
 from gpu_worker.engines.qwen3.encoder import AudioEncoder
 from gpu_worker.engines.qwen3.graphs import StepGraphs
-from gpu_worker.engines.qwen3.inflight import Inflight, Parts
+from gpu_worker.engines.qwen3.inflight import MAX_PREFILL_TOKENS, Inflight, Parts
 from gpu_worker.engines.qwen3.mel import LogMel
 from gpu_worker.engines.qwen3.requests import Generated, Request
 from gpu_worker.engines.qwen3.rows import Rows
 from gpu_worker.engines.qwen3.step import decoding_step
 
-__all__ = ["Generated", "Generator", "Request"]
+__all__ = ["MAX_PREFILL_TOKENS", "Generated", "Generator", "Request"]
 
 _WARM_UP_SAMPLES: Final = 8_000
 
@@ -42,39 +42,26 @@ class Generator:
         """
         self.max_context_tokens = max_context_tokens
         operations = operations_for(model.config.text_config, model.device, model.dtype)
-        self._decoder = Decoder(model.model.language_model, model.lm_head, operations, max_positions=max_context_tokens)
-        self._encoder = AudioEncoder(model)
-        self._log_mel = LogMel(self._decoder.device)
-        self._cache = Cache(
-            self._decoder.config,
-            n_tokens=max_rows * max_context_tokens if cache_tokens is None else cache_tokens,
-            device=self._decoder.device,
-            dtype=self._decoder.dtype,
-        )
-        self._rows = Rows(max_rows, self._cache, _ids(model.generation_config.eos_token_id))
-        self._max_rows = max_rows
+        decoder = Decoder(model.model.language_model, model.lm_head, operations, max_positions=max_context_tokens)
+        device = decoder.device
+        n_tokens = max_rows * max_context_tokens if cache_tokens is None else cache_tokens
+        cache = Cache(decoder.config, n_tokens=n_tokens, device=device, dtype=decoder.dtype)
+        rows = Rows(max_rows, cache, _ids(model.generation_config.eos_token_id))
         with torch.inference_mode():
-            self._steps = StepGraphs(
-                decoding_step(self._decoder, self._rows, self._cache),
-                max_rows=max_rows,
-                max_keys=max_context_tokens,
-                device=self._decoder.device,
-            )
-        if self._decoder.device.type == "cuda":
+            step = decoding_step(decoder, rows, cache)
+            steps = StepGraphs(step, max_rows=max_rows, max_keys=max_context_tokens, device=device)
+        self._parts = Parts(decoder, AudioEncoder(model), LogMel(device), cache, rows, steps)
+        if device.type == "cuda":
             self._warm_up()
 
     @contextmanager
     def without_graphs(self) -> Iterator[None]:
         """Let `generate` launch each step's kernels by themselves inside the block: the same numbers, far slower."""
-        self._steps.are_used = False
+        self._parts.steps.are_used = False
         try:
             yield
         finally:
-            self._steps.are_used = True
-
-    def context_tokens(self, request: Request) -> int:
-        """Return how many slots the request takes: its prompt and all that it may generate."""
-        return _n_prompt(request) + request.max_new_tokens
+            self._parts.steps.are_used = True
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> list[Generated]:
@@ -86,20 +73,17 @@ class Generator:
         """
         for i, request in enumerate(requests):
             self._check(i, request)
-        parts = _Parts(
-            self._decoder, self._encoder, self._log_mel, self._cache, self._rows, self._steps, self._max_rows
-        )
-        return _Pass(parts, requests).run()
+        return Inflight(self._parts, requests).run()
 
     def _warm_up(self) -> None:
         """Have everything in front of the steps compiled and initialised too."""
-        silence = np.zeros(_LEAST_SAMPLES, np.float32)
-        self.generate([Request(samples=silence, before=(0,), after=(0,), max_new_tokens=1)] * min(2, self._max_rows))
+        silence = np.zeros(_WARM_UP_SAMPLES, np.float32)
+        self.generate([Request(samples=silence, before=(0,), after=(0,), max_new_tokens=1)] * 2)
 
     def _check(self, i: int, request: Request) -> None:
         if request.max_new_tokens < 1:
             raise ValueError(f"Request {i} may generate {request.max_new_tokens} tokens; at least 1 is needed.")
-        needed, most = self.context_tokens(request), min(self.max_context_tokens, self._cache.n_tokens)
+        needed, most = request.n_context, min(self.max_context_tokens, self._parts.cache.n_tokens)
         if needed > most:
             raise ValueError(f"Request {i} needs room for {needed} tokens, but a row has {most} at most.")
 

@@ -142,7 +142,7 @@ def test_a_request_without_room_for_a_token_is_refused(generator: Generator) -> 
 
 def test_a_request_that_does_not_fit_a_row_is_refused_and_one_that_just_does_is_not(generator: Generator) -> None:
     request = CASES[-1].request()
-    room = MAX_CONTEXT_TOKENS - (generator.context_tokens(request) - request.max_new_tokens)
+    room = MAX_CONTEXT_TOKENS - request.n_prompt
     with pytest.raises(ValueError, match=f"Request 0 needs room for 361 tokens, but a row has {MAX_CONTEXT_TOKENS}"):
         generator.generate([replace(request, max_new_tokens=room + 1)])
     assert generator.generate([replace(request, max_new_tokens=room)])[0].token_ids
