@@ -7,6 +7,7 @@ does once a hundred thousand messages wait; here a call costs what it moves.
 """
 
 import heapq
+import json
 import time
 from collections import Counter, deque
 from typing import Any, Final, TypeAlias
@@ -143,9 +144,13 @@ def _expire(queue: _Queue) -> None:
 
 
 def _sweep_dead(queue: _Queue) -> None:
-    """Move what was received too often to the dead-letter queue; that can only be what is given back."""
-    now_s = _now_s()
-    if queue["is_fifo"] or any(message["visible_at"] <= now_s for message in _indexed(queue, now_s).known.values()):
+    """Move what was received too often to the dead-letter queue, where there is any."""
+    now_s, policy = _now_s(), queue["attributes"].get("RedrivePolicy")
+    if policy is None:
+        return
+    most = int(json.loads(policy)["maxReceiveCount"])
+    known = _indexed(queue, now_s).known.values()
+    if queue["is_fifo"] or any(each["visible_at"] <= now_s and each["receive_count"] >= most for each in known):
         _sweep_any(queue)
 
 
