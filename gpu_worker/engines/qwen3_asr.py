@@ -28,11 +28,12 @@ from gpu_worker.engine import (
 )
 from gpu_worker.engines.inputs import refusal
 from gpu_worker.engines.qwen3.devices import free_bytes, give_memory_back, is_out_of_memory, placement
-from gpu_worker.engines.qwen3.generation import Generator, Request
+from gpu_worker.engines.qwen3.generation import Generator
 from gpu_worker.engines.qwen3.mel import SAMPLE_RATE_HZ
 from gpu_worker.engines.qwen3.memory import LONGEST_S, LONGEST_WITH_WORDS_S, most_new_tokens, room
 from gpu_worker.engines.qwen3.parsing import parse
 from gpu_worker.engines.qwen3.prompts import LANGUAGES, Prompts
+from gpu_worker.engines.qwen3.requests import Request
 from gpu_worker.engines.qwen3.weights import load_asr, load_tokenizer, locate
 from gpu_worker.engines.qwen3_aligner import AlignmentInput, Qwen3Aligner
 from gpu_worker.engines.speech import SpeechFinder

@@ -20,7 +20,7 @@ from gpu_worker.engines.qwen3.cache import scratch
 from gpu_worker.engines.qwen3.choice import operations_for
 from gpu_worker.engines.qwen3.decoder import Decoder
 from gpu_worker.engines.qwen3.encoder import AudioEncoder, n_tokens
-from gpu_worker.engines.qwen3.generation import MAX_PREFILL_TOKENS
+from gpu_worker.engines.qwen3.inflight import MAX_PREFILL_TOKENS
 from gpu_worker.engines.qwen3.mel import LogMel
 from gpu_worker.engines.qwen3.packing import Prompt, pack
 from gpu_worker.engines.qwen3.transfer import send

@@ -16,7 +16,7 @@ import torch
 from asr_queue.errors import EngineLoadError
 from gpu_worker.engines.qwen3.cache import bytes_a_token
 from gpu_worker.engines.qwen3.encoder import TOKENS_A_SECOND
-from gpu_worker.engines.qwen3.generation import MAX_PREFILL_TOKENS
+from gpu_worker.engines.qwen3.inflight import MAX_PREFILL_TOKENS
 
 LONGEST_S: Final = 1200.0
 """Of the model (qwen-asr 0.0.6)."""

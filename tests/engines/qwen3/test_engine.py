@@ -18,9 +18,10 @@ from gpu_worker.engines import qwen3_asr
 from gpu_worker.engines.qwen3 import memory
 from gpu_worker.engines.qwen3.cache import bytes_a_token
 from gpu_worker.engines.qwen3.encoder import AudioEncoder
-from gpu_worker.engines.qwen3.generation import Generated, Generator
+from gpu_worker.engines.qwen3.generation import Generator
 from gpu_worker.engines.qwen3.memory import context_tokens
 from gpu_worker.engines.qwen3.parsing import parse
+from gpu_worker.engines.qwen3.requests import Generated
 from gpu_worker.engines.qwen3.weights import load_asr
 from gpu_worker.engines.qwen3_aligner import Qwen3Aligner
 from gpu_worker.engines.qwen3_asr import Qwen3AsrEngine

@@ -78,7 +78,7 @@ def test_steps_that_differ_from_plain_ones_are_a_fault(
 
     def wrong_without_graphs(self, requests):
         generated = inside(self, requests)
-        return generated if self._steps.are_used else generated[::-1]
+        return generated if self._parts.steps.are_used else generated[::-1]
 
     monkeypatch.setattr(Generator, "generate", wrong_without_graphs)
     found = try_engine(Qwen3AsrEngine(settings), tone(16_000), has_speech=True)
