@@ -10,6 +10,9 @@ write 2.7 tokens for each second, as speech does.
 
 Busy is: on a GPU, the union of all kernels and copies in a window of passes, as CUDA's own tracing has them, beside
 NVML's utilisation over the whole stream; on a processor, the time inside the model.
+
+A machine that has a PyTorch of its own and no package index needs the wheels of av, soundfile, soxr, pebble, pydantic,
+pydantic-settings and faster-whisper with what these need, but not ctranslate2, and --recordings tests/recordings.
 """
 
 import argparse

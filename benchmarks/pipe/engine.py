@@ -117,7 +117,19 @@ def _as_long_as_speech(audio_s: float) -> int:
     return max(1, round(_TOKENS_A_SECOND * audio_s))
 
 
+class _Anything(ModuleType):
+    """Has every attribute, so that what is never called can be mentioned."""
+
+    def __getattr__(self, name: str) -> "_Anything":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Anything(name)
+
+    def __call__(self) -> None:
+        """Be good enough for a type in an annotation."""
+
+
 def _do_without_ctranslate2() -> None:
     """Let faster-whisper be imported, whose voice activity detection is all that is needed of it."""
     if importlib.util.find_spec("ctranslate2") is None:
-        sys.modules["ctranslate2"] = ModuleType("ctranslate2")
+        sys.modules["ctranslate2"] = _Anything("ctranslate2")

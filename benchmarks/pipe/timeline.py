@@ -109,7 +109,8 @@ class Trace:
             for event in self._profile.events()
             if event.device_type == torch.autograd.DeviceType.CUDA
         )
-        self._timeline.traced_busy = union(spans) / (max(end for _, end in spans) - spans[0][0])
+        if spans:
+            self._timeline.traced_busy = union(spans) / (max(end for _, end in spans) - spans[0][0])
 
 
 def union(spans: list[tuple[float, float]]) -> float:

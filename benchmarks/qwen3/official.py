@@ -1,5 +1,6 @@
 """The authors' package `qwen-asr`, for a process that has its folder in PYTHONPATH."""
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -8,8 +9,8 @@ from typing import Any
 
 FOLDER = Path(__file__).parents[2] / ".qwen-asr"
 """Where `make` puts the package; official-requirements.txt says what is in it."""
-_NOT_INSTALLED = ("librosa", "nagisa")
-"""Imported by the package for other sampling rates and for Japanese."""
+_NOT_NEEDED = ("librosa", "nagisa", "soundfile")
+"""Imported by the package for files, for other sampling rates and for Japanese."""
 
 
 def environment() -> dict[str, str]:
@@ -24,12 +25,13 @@ def environment() -> dict[str, str]:
 
 
 def package() -> Any:
-    """Return the module `qwen_asr`, whose two large dependencies that nothing here needs are stood in for."""
+    """Return the module `qwen_asr`; what is not installed of that which nothing here needs, is stood in for."""
     # Before, transformers would find the stand-ins, take the real ones for installed and fail.
     import transformers  # noqa: F401
 
-    for name in _NOT_INSTALLED:
-        sys.modules[name] = ModuleType(name)
+    for name in _NOT_NEEDED:
+        if importlib.util.find_spec(name) is None:
+            sys.modules[name] = ModuleType(name)
     import qwen_asr
 
     return qwen_asr
