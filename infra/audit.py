@@ -12,56 +12,56 @@ from typing import Any, Final
 
 LOCKS: Final = Path(__file__).parent / "locks"
 _SERVICES: Final = ("pypi", "osv")
-_PATIENCE_S: Final = 300
+_PATIENCE_S: Final = 90
+_REQUEST_S: Final = 10
 
 
 def main() -> int:
     """Audit every lock; return 1 where a package is vulnerable, 2 where nothing is known and something must be."""
-    unknown, vulnerable = 0, 0
+    vulnerable = unknown = 0
+    services = list(_SERVICES)
     for lock in sorted(LOCKS.glob("*.txt")):
-        packages = audited(lock)
-        skipped = [package["name"] for package in packages if "vulns" not in package]
-        bad = [package for package in packages if package.get("vulns")]
+        packages = looked_up(lock, services)
+        bad = [package for package in packages if package["vulns"]]
         for package in bad:
             known = ", ".join(f"{found['id']} (fixed in {found['fix_versions']})" for found in package["vulns"])
             print(f"{lock.name}: {package['name']} {package['version']}: {known}")
-        looked_up = len(packages) - len(skipped)
+        missing = sum("==" in line for line in lock.read_text().splitlines()) - len(packages)
         print(
-            f"{lock.name}: {looked_up} packages looked up, {len(bad)} of them vulnerable; {len(skipped)} not looked up"
+            f"{lock.name}: {len(packages)} packages looked up, {len(bad)} of them vulnerable; {missing} NOT looked up"
         )
-        unknown, vulnerable = unknown + (not looked_up or bool(skipped)), vulnerable + len(bad)
+        vulnerable, unknown = vulnerable + len(bad), unknown + missing
     if unknown:
-        print("The databases of known vulnerabilities did not answer for all: what was not looked up is NOT audited.")
+        print("No database of known vulnerabilities answered for those: they are not audited.")
     if vulnerable:
         return 1
     return 2 if unknown and "--online" in sys.argv else 0
 
 
-def audited(lock: Path) -> list[dict[str, Any]]:
-    """Return what the first database that answers says of each package; without `vulns` where it says nothing."""
-    packages: list[dict[str, Any]] = []
-    for service in _SERVICES:
-        command = [str(Path(sys.executable).with_name("pip-audit")), "--requirement", str(lock), "--require-hashes"]
-        command += [
-            "--disable-pip",
-            "--format",
-            "json",
-            "--progress-spinner",
-            "off",
-            "--vulnerability-service",
-            service,
-        ]
+def looked_up(lock: Path, services: list[str]) -> list[dict[str, Any]]:
+    """Return what the first database that answers says of each package that it knows.
+
+    Args:
+        services: names of the databases; those that do not answer are taken out, and asked no more.
+    """
+    while services:
+        found = [package for package in _asked(lock, services[0]) if "vulns" in package]
+        if found:
+            return found
+        services.pop(0)
+    return []
+
+
+def _asked(lock: Path, service: str) -> list[dict[str, Any]]:
+    command = [str(Path(sys.executable).with_name("pip-audit")), "--requirement", str(lock), "--require-hashes"]
+    command += ["--disable-pip", "--format", "json", "--progress-spinner", "off"]
+    command += ["--vulnerability-service", service, "--timeout", str(_REQUEST_S)]
+    try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
-        try:
-            packages = json.loads(done.stdout)["dependencies"]
-        except (ValueError, KeyError):
-            continue  # it could not even begin: no network
-        if any("vulns" in package for package in packages):
-            break
-    if packages:
-        return packages
-    names = [line.split("==")[0] for line in lock.read_text().splitlines() if "==" in line]
-    return [{"name": name} for name in names]
+        packages: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
+    except (subprocess.TimeoutExpired, ValueError, KeyError):
+        return []  # no network, or one that leads nowhere
+    return packages
 
 
 if __name__ == "__main__":
