@@ -54,13 +54,14 @@ _FAILURES: Final = (
     Fate.SLOW,
     Fate.LATE,
 )
-_MESSAGE_FATES: Final[Mapping[str, tuple[Fate, ...]]] = {
+_FATES_OF_MESSAGES: Final[Mapping[str, tuple[Fate, ...]]] = {
     "SendMessageBatch": (Fate.LOST, Fate.DOUBLED, Fate.DELAYED, Fate.SHUFFLED, Fate.REFUSED, Fate.TWICE),
     "ReceiveMessage": (Fate.SHUFFLED, Fate.DELIVERED_AGAIN),
     "DeleteMessageBatch": (Fate.NOT_DELETED, Fate.REFUSED),
     "ChangeMessageVisibilityBatch": (Fate.REFUSED,),
     "GetQueueAttributes": (Fate.MISCOUNTED,),
 }
+MESSAGE_FATES: Final = frozenset(fate for fates in _FATES_OF_MESSAGES.values() for fate in fates)
 _RATES: Final = (0.01, 0.03, 0.1, 0.2, 0.35)
 _LEAST_RATES: Final[Mapping[str, float]] = {"SendMessageBatch": 0.3, "DeleteMessageBatch": 0.2, "ReceiveMessage": 0.1}
 """Of the few calls that carry messages."""
@@ -78,7 +79,7 @@ class Fates:
         self._chance = random.Random(f"{seed} fates")
         self._rate = self._chance.choice(_RATES)
         # Some of the kinds only, others in each seed: a fault that hides another one does not always hide it.
-        kinds = [*_FAILURES, *{fate for fates in _MESSAGE_FATES.values() for fate in fates}, Fate.STALE]
+        kinds = [*_FAILURES, *MESSAGE_FATES, Fate.STALE]
         self._kinds = set(self._chance.sample(sorted(kinds), self._chance.randint(2, len(kinds))))
         self._ordinals: Counter[str] = Counter()
         self._has_ended = False
@@ -92,16 +93,17 @@ class Fates:
         if self._has_ended:
             return Fate.AS_ASKED
         self._ordinals[call.action] += 1
-        fate = self._drawn(call)
-        if fate is not Fate.AS_ASKED:
-            self.carried_out[fate, call.action] += 1
-        return fate
+        return self._drawn(call)
+
+    def note(self, fate: Fate, call: Call) -> None:
+        """Take note that a fate was carried out."""
+        self.carried_out[fate, call.action] += 1
 
     def _drawn(self, call: Call) -> Fate:
         chance = random.Random(f"{self._seed} {call.action} {self._ordinals[call.action]}")
         if chance.random() >= max(self._rate, _LEAST_RATES.get(call.action, 0.0)):
             return Fate.AS_ASKED
-        possible = [*_FAILURES, *_MESSAGE_FATES.get(call.action, ()) * 3]
+        possible = [*_FAILURES, *_FATES_OF_MESSAGES.get(call.action, ()) * 3]
         if call.action == "Query" and b'"IndexName"' in call.body:
             possible += [Fate.STALE] * 3
         kinds = [fate for fate in possible if fate in self._kinds]

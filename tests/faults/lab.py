@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import Final
 
@@ -77,7 +78,7 @@ class Lab:
             harming = [asyncio.create_task(self._harm(harm)) for harm in script.harms]
             await asyncio.sleep(script.chaos_s)
             fates.end()
-            await asyncio.gather(*harming)
+            was_done = await asyncio.gather(*harming)
             _, unfinished = await asyncio.wait(acting, timeout=_PATIENCE_S)
             for task in unfinished:
                 task.cancel()
@@ -101,7 +102,7 @@ class Lab:
             items=sum(len(story.client.items) for story in stories if story.submitted is not None),
             status_answers=sum(len(story.polls) for story in stories),
             faults=fates.carried_out,
-            harms=script.harms,
+            harms=tuple(compress(script.harms, was_done)),
             plan=script,
             stories=stories,
             calls=system.proxy.forget_calls(),
@@ -116,12 +117,12 @@ class Lab:
             await asyncio.sleep(1)
         return self._outlived(before_s=time.monotonic())
 
-    async def _harm(self, harm: Harm) -> None:
+    async def _harm(self, harm: Harm) -> bool:
         await asyncio.sleep(harm.at_s)
-        if harm.stall_s is None:
-            self._system.kill(harm.name)
-        else:
-            await self._system.stall(harm.name, harm.stall_s)
+        if harm.stall_s is not None:
+            return await self._system.stall(harm.name, harm.stall_s)
+        self._system.kill(harm.name)
+        return True
 
     async def _judged_at_last(self, stories: list[Story]) -> list[str]:
         """Judge the end until there is nothing to say against it, or patience has run out."""

@@ -1,6 +1,5 @@
 """What SQS may do to messages, done to the calls that carry them."""
 
-import asyncio
 import hashlib
 import random
 from collections.abc import Awaitable, Callable
@@ -28,6 +27,13 @@ async def tampered(call: Call, fate: Fate, forward: Forward, chance: random.Rand
     if fate is Fate.NOT_DELETED:
         return _json({"Successful": [{"Id": entry["Id"]} for entry in call.asked()["Entries"]], "Failed": []})
     return await _refuse_some(call, forward, chance)
+
+
+def was_tampered(call: Call, fate: Fate, answer: Answer) -> bool:
+    """Whether there was anything that the fate could be done to."""
+    if call.action == "ReceiveMessage":
+        return len(answer.told().get("Messages", [])) > (fate is Fate.SHUFFLED)
+    return fate is not Fate.SHUFFLED or len(call.asked()["Entries"]) > 1
 
 
 async def _send(call: Call, fate: Fate, forward: Forward, chance: random.Random) -> Answer:
@@ -70,7 +76,6 @@ async def _receive(call: Call, fate: Fate, forward: Forward, chance: random.Rand
                 "VisibilityTimeout": 0,
             }
             await forward(Call("POST", call.path, show, b"").with_body(asked))
-        await asyncio.sleep(0)
         return answer
     chance.shuffle(messages)
     return answer.with_body({**told, "Messages": messages})

@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import Final
 
 from tests.faults.calls import Answer, Call, ask, failed, read_call, throttled
-from tests.faults.fates import Fate, Fates
-from tests.faults.messages import tampered
+from tests.faults.fates import MESSAGE_FATES, Fate, Fates
+from tests.faults.messages import tampered, was_tampered
 
 _SILENCE_S: Final = 6.0
 """Longer than any caller waits."""
@@ -109,8 +109,20 @@ class Proxy:
 
     async def _fate_of(self, call: Call, reader: asyncio.StreamReader) -> bytes:
         """Return what the caller reads."""
-        fate = self._fates.next(call) if self._fates is not None else Fate.AS_ASKED
+        fates = self._fates
+        fate = fates.next(call) if fates is not None else Fate.AS_ASKED
         self._calls.append(f"{time.monotonic():.3f} {call.service} {call.action}: {fate}")
+        if fates is None or fate is Fate.AS_ASKED:
+            return (await self._forward(call)).packed()
+        if fate in MESSAGE_FATES:
+            answer = await tampered(call, fate, self._forward, self._chance)
+            if was_tampered(call, fate, answer):
+                fates.note(fate, call)
+            return answer.packed()
+        fates.note(fate, call)
+        return await self._failed(call, fate, reader)
+
+    async def _failed(self, call: Call, fate: Fate, reader: asyncio.StreamReader) -> bytes:
         match fate:
             case Fate.THROTTLED:
                 return throttled(call).packed()
@@ -144,10 +156,8 @@ class Proxy:
                 return failed(call).packed()
             case Fate.STALE:
                 return (self._index_reads.get(_index_key(call)) or await self._forward(call)).packed()
-            case Fate.AS_ASKED:
-                return (await self._forward(call)).packed()
             case _:
-                return (await tampered(call, fate, self._forward, self._chance)).packed()
+                raise ValueError(fate)
 
     async def _forward_later(self, call: Call, delay_s: float) -> None:
         await asyncio.sleep(delay_s)

@@ -91,10 +91,10 @@ class System:
         """Kill a program, with all that it started."""
         self._signal(name, signal.SIGKILL)
 
-    async def stall(self, name: str, for_s: float) -> None:
-        """Have a program do nothing for a while, as a machine does that is out of memory."""
+    async def stall(self, name: str, for_s: float) -> bool:
+        """Have a program do nothing for a while; return False where it does nothing already."""
         if name in self._stopped:
-            return
+            return False
         child = self._children[name]
         self._stopped.add(name)
         try:
@@ -104,6 +104,7 @@ class System:
             self._stopped.discard(name)
             if self._children[name] is child:
                 self._signal(name, signal.SIGCONT)
+        return True
 
     async def tend(self) -> None:
         """Start again what has died, for ever."""

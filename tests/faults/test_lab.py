@@ -9,7 +9,7 @@ from tests.faults.lab import Lab
 from tests.faults.plan import plan
 from tests.faults.system import running
 
-SEEDS = range(8)
+SEEDS = range(10)
 NAMES = ["api", "scheduled", "worker-1", "worker-2"]
 
 
