@@ -70,13 +70,13 @@ def test_words_begin_where_a_forced_alignment_has_them(heard: Heard) -> None:
     errors_s = []
     for path, (_, one) in heard.items():
         if path.name in aligned:
-            errors_s += _start_errors_s(aligned[path.name], one.words or ())
+            errors_s += start_errors_s(aligned[path.name], one.words or ())
     assert len(errors_s) >= 55, "most of the 68 words must be found again"
     assert mean(errors_s) <= MOST_MEAN_START_ERROR_S
     assert max(errors_s) <= MOST_START_ERROR_S
 
 
-def _start_errors_s(aligned: list[tuple[str, float]], words: tuple[Word, ...]) -> list[float]:
+def start_errors_s(aligned: list[tuple[str, float]], words: tuple[Word, ...]) -> list[float]:
     """Return how far off each word begins that is in both."""
     ours = [normalise(word.text, "en") for word in words]
     matching = SequenceMatcher(None, [word for word, _ in aligned], ours, autojunk=False).get_matching_blocks()
