@@ -17,9 +17,10 @@ hypothesis.settings.register_profile("push", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("nightly", deadline=None, max_examples=2000, print_blob=True)
 hypothesis.settings.load_profile("push")
 
-# A shell that starts something in the background has it ignore Ctrl-C, and so do its children, for ever. Tests that
-# interrupt would wait for nothing.
+# A shell that starts something in the background has it ignore Ctrl-C, nohup the end of the terminal, and so do their
+# children, for ever. Tests that interrupt would wait for nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @dataclass(frozen=True, slots=True)

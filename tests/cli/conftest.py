@@ -11,7 +11,7 @@ import pytest
 from tests.client.contract_server import KEY, ContractServer, serving
 
 COMMAND = [sys.executable, "-m", "asr_queue"]
-_TIMEOUT_S = 30
+_TIMEOUT_S = 120
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -134,5 +134,8 @@ def test_after_its_time_nothing_of_a_recording_or_a_transcript_is_left_anywhere(
 
 
 def is_note(found: str) -> bool:
-    """Whether this is a receipt, which stays for a day and names ids only."""
-    return found.endswith(".receipt.json")
+    """Whether this is a note beside what was dropped, which stays for a day and names ids only.
+
+    An error, where a busy machine came to the object when its time was over.
+    """
+    return found.endswith((".receipt.json", ".error.json"))
