@@ -67,7 +67,7 @@ class LogMel:
             filled up with zeros. Nothing has waited for the device.
         """
         lengths = [max(clip.size, _LEAST_SAMPLES) for clip in clips]
-        n_frames = [length // _HOP for length in lengths]
+        n_frames = [frames_in(clip.size) for clip in clips]
         seconds, clip_of_second, valid = _lay_out(lengths, n_frames)
         flat = self._staging.fill(clips, lengths)
         table = send(np.stack([seconds, clip_of_second, valid]), self._device)
@@ -92,6 +92,11 @@ class LogMel:
     def _is_past(self, valid: Tensor) -> Tensor:
         past: Tensor = torch.arange(FRAMES_A_SECOND, device=self._device) >= valid[:, None]
         return past[..., None]
+
+
+def frames_in(n_samples: int) -> int:
+    """Return how many frames a clip of that many samples has."""
+    return max(n_samples, _LEAST_SAMPLES) // _HOP
 
 
 def seconds_in(n_frames: int) -> int:
