@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import Qwen3ASRForConditionalGeneration
 
+from gpu_worker.engines.qwen3.encoder import n_tokens
 from gpu_worker.engines.qwen3.generation import Generated, Generator, Request
+from gpu_worker.engines.qwen3.mel import LogMel
 from tests.engines.qwen3 import tiny
 
 MAX_CONTEXT_TOKENS = 360
@@ -103,6 +105,14 @@ def test_any_lengths_give_what_each_gives_alone(
 ) -> None:
     cases = [Case(duration_s, None, max_new_tokens) for duration_s in durations_s]
     assert generator.generate([case.request() for case in cases]) == [native(case) for case in cases]
+
+
+@settings(max_examples=60, deadline=None)
+@given(n_samples=st.integers(1, 40_000))
+def test_a_request_knows_how_many_tokens_its_audio_becomes(n_samples: int) -> None:
+    samples = tiny.clip(3)[:n_samples]
+    _, (n_frames,) = LogMel(torch.device("cpu"))([samples])
+    assert Request(samples=samples, before=(), after=(), max_new_tokens=1).n_audio == n_tokens(n_frames)
 
 
 def test_nothing_is_generated_of_nothing(generator: Generator) -> None:
