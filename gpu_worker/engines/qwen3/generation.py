@@ -12,13 +12,13 @@ from gpu_worker.engines.qwen3.choice import operations_for
 from gpu_worker.engines.qwen3.decoder import Decoder
 from gpu_worker.engines.qwen3.encoder import AudioEncoder
 from gpu_worker.engines.qwen3.graphs import StepGraphs
-from gpu_worker.engines.qwen3.inflight import MAX_PREFILL_TOKENS, Inflight, Parts
+from gpu_worker.engines.qwen3.inflight import Inflight, Parts
 from gpu_worker.engines.qwen3.mel import LogMel
 from gpu_worker.engines.qwen3.requests import Generated, Request
 from gpu_worker.engines.qwen3.rows import Rows
 from gpu_worker.engines.qwen3.step import decoding_step
 
-__all__ = ["MAX_PREFILL_TOKENS", "Generated", "Generator", "Request"]
+__all__ = ["Generated", "Generator", "Request"]
 
 _WARM_UP_SAMPLES: Final = 8_000
 

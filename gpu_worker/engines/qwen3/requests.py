@@ -1,15 +1,10 @@
 """What generation is asked for, and what it answers."""
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from gpu_worker.engine import Samples
 from gpu_worker.engines.qwen3.encoder import n_tokens
-
-_LEAST_SAMPLES: Final = 8_000
-"""What `mel.py` fills shorter clips up to."""
-_FRAME_SAMPLES: Final = 160
-"""From one frame to the next in `mel.py`."""
+from gpu_worker.engines.qwen3.mel import frames_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +23,7 @@ class Request:
     @property
     def n_audio(self) -> int:
         """Tokens that the audio becomes."""
-        return n_tokens(max(self.samples.size, _LEAST_SAMPLES) // _FRAME_SAMPLES)
+        return n_tokens(frames_in(self.samples.size))
 
     @property
     def n_prompt(self) -> int:
