@@ -49,6 +49,7 @@ async def _run(seeds: range, told: argparse.Namespace) -> int:
                 if told.report:
                     told.report.write_text(tally.page(ended_at=now()))
             left = await lab.outlived()
+            lab.close()
             tally.add_afterwards(left)
             for violation in left:
                 print(f"afterwards: {violation}")

@@ -22,6 +22,7 @@ from tests.faults.fates import Fate, Fates
 from tests.faults.hurried import SPEED
 from tests.faults.plan import Harm, Plan, plan
 from tests.faults.recordings import recordings
+from tests.faults.row_history import Outcomes, RowHistory
 from tests.faults.system import MAX_RECEIVES, System
 
 _PATIENCE_S: Final = 90.0
@@ -59,6 +60,8 @@ class Lab:
         self._recordings = recordings()
         self._end_state = EndState(system)
         self._file_life_s = system.file_ttl_s / SPEED
+        self._history = RowHistory(system.journals)
+        self._outcomes = Outcomes()
         self._read_bytes: dict[Path, int] = {}
 
     async def run(self, seed: int) -> Verdict:
@@ -92,6 +95,7 @@ class Lab:
         violations += [f"{story.client.label}: not told that it ended" for story in stories if _waits(story)]
         for story in stories:
             violations += [*story.surprises, *checks.answers_agree(story)]
+        violations += self._outcomes.changed(self._history.news())
         violations += self._told_by_logs()
         now_s = time.monotonic()
         violations += self._outlived(before_s=min(now_s - self._file_life_s - _TIDYING_S, began_s))
@@ -107,6 +111,10 @@ class Lab:
             stories=stories,
             calls=system.proxy.forget_calls(),
         )
+
+    def close(self) -> None:
+        """Let go of what is being followed."""
+        self._history.close()
 
     async def outlived(self) -> list[str]:
         """Wait until all that was ever put must be gone; return what is not."""

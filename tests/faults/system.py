@@ -70,6 +70,7 @@ class System:
         self.keys = keys
         """An API key a tenant."""
         self.logs = folder / "logs"
+        self.journals = folder / "aws"
         self._epoch_s = epoch_s
         self._lifeline = lifeline
         self._children: dict[str, Child] = {}

@@ -2,6 +2,7 @@
 
 import json
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.faults.clients import Poll, Story
 from tests.faults.end_state import BatchRows
 from tests.faults.plan import Client
 from tests.faults.recordings import Recording
+from tests.faults.row_history import Image, Outcomes, RowHistory
 
 RECORDINGS = [Recording(b"", 1.5), Recording(b"", 4.0)]
 CLIENT = Client(
@@ -125,3 +127,26 @@ def test_what_is_left_over_is_seen() -> None:
     assert [violation.split()[0] for violation in left] == ["1", "file", "the"]
     assert list(checks.nothing_outlives_its_time({"x": 3.0}, {"x"}, before_s=4.0)) != []
     assert list(checks.nothing_outlives_its_time({}, {"nobody-put-it"}, before_s=4.0)) == []
+
+
+def image(status: str, attempt: int) -> dict[str, Any]:
+    return {"status": {"S": status}, "attempt": {"N": str(attempt)}}
+
+
+def test_a_final_item_that_is_started_again_is_seen_though_it_ends_the_same_way(tmp_path: Path) -> None:
+    history, outcomes = RowHistory(tmp_path), Outcomes()
+
+    def write(number: int, *images: tuple[str, Image]) -> None:
+        with (tmp_path / f"journal-{number}").open("a") as journal:
+            for place, one in images:
+                journal.write(json.dumps(["row", "table", "BATCH#b", place, one]) + "\n")
+
+    write(0, ("META", image("x", 0)), ("ITEM#0", image("queued", 0)), ("ITEM#0", image("processing", 1)))
+    write(0, ("ITEM#0", image("done", 1)), ("ITEM#1", image("done", 1)))
+    assert list(outcomes.changed(history.news())) == []
+    write(0, ("ITEM#1", None), ("ITEM#0", image("done", 1)))
+    write(1, ("ITEM#0", image("processing", 2)), ("ITEM#0", image("done", 1)))
+    [violation] = outcomes.changed(history.news())
+    assert "'processing'" in violation
+    assert list(outcomes.changed(history.news())) == []
+    history.close()

@@ -40,6 +40,7 @@ def test_a_few_seeds_leave_nothing_lost_doubled_or_behind(tmp_path: Path) -> Non
             lab = Lab(system, engine="echo")
             found: dict[int | str, list[str]] = {seed: (await lab.run(seed)).violations for seed in SEEDS}
             found["afterwards"] = await lab.outlived()
+            lab.close()
             return {run: said for run, said in found.items() if said}
 
     assert asyncio.run(violations()) == {}
