@@ -60,6 +60,13 @@ class EngineOutOfMemoryError(AsrQueueError):
         super().__init__("engine_out_of_memory", message)
 
 
+class EngineBrokenError(AsrQueueError):
+    """The device cannot be used by this process any more, whatever is asked of it; a new process may."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("engine_broken", message)
+
+
 class EngineLoadError(AsrQueueError):
     """The engine's weights or libraries are missing or damaged; no input can be processed until that is mended."""
 

@@ -102,6 +102,7 @@ class Engine(Protocol[In_contra, Out_co]):
 
         Raises:
             EngineOutOfMemoryError: nothing was produced; the caller may halve and try again.
+            EngineBrokenError: nothing was produced, and nothing ever will be in this process.
         """
 
     def unload(self) -> None:

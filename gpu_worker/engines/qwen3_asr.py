@@ -14,8 +14,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from asr_queue.domain.transcript import Word
-from asr_queue.errors import EngineLoadError, EngineOutOfMemoryError
+from asr_queue.errors import EngineBrokenError, EngineLoadError, EngineOutOfMemoryError
 from gpu_worker.engine import (
     NO_ALIGNER,
     Done,
@@ -35,7 +34,8 @@ from gpu_worker.engines.qwen3.parsing import parse
 from gpu_worker.engines.qwen3.prompts import LANGUAGES, Prompts
 from gpu_worker.engines.qwen3.requests import Request
 from gpu_worker.engines.qwen3.weights import load_asr, load_tokenizer, locate
-from gpu_worker.engines.qwen3_aligner import AlignmentInput, Qwen3Aligner
+from gpu_worker.engines.qwen3.words import with_words
+from gpu_worker.engines.qwen3_aligner import Qwen3Aligner
 from gpu_worker.engines.speech import SpeechFinder
 
 _logger = logging.getLogger(__name__)
@@ -47,8 +47,6 @@ _LISTENERS: Final = 4
 _CHECKED_S: Final = (1, 2, 3, 5, 8, 13)
 """Of unlike lengths, so that the rows do not end together."""
 _CHECKED_TOKENS: Final = 32
-_NO_ALIGNER: Final = "This worker runs without an aligner, so there are no word times."
-_FAILED: Final = "The alignment failed, so there are no word times."
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +215,9 @@ def _requests(parts: _Parts, inputs: Sequence[SpeechInput]) -> list[Request]:
 def _recognise(parts: _Parts, inputs: Sequence[SpeechInput]) -> list[Recognition]:
     try:
         generated = parts.generator.generate(_requests(parts, inputs))
+    except torch.AcceleratorError as error:
+        # After an illegal address, a failed assertion or a lost device every further call fails as well.
+        raise EngineBrokenError(f"The device failed: {error}") from error
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -238,35 +239,4 @@ def _recognise(parts: _Parts, inputs: Sequence[SpeechInput]) -> list[Recognition
                 is_repetitive=parsed.is_repetitive,
             )
         )
-    return _with_words(parts.aligner, inputs, recognised)
-
-
-def _with_words(
-    aligner: Qwen3Aligner | None, inputs: Sequence[SpeechInput], recognised: Sequence[Recognition]
-) -> list[Recognition]:
-    """Add the words where they are wanted; what goes wrong here costs them, and nothing else."""
-    to_align = {
-        i: AlignmentInput(samples=one.samples, text=recognised[i].text, language=recognised[i].language)
-        for i, one in enumerate(inputs)
-        if one.want_words and recognised[i].text
-    }
-    aligned = dict(zip(to_align, _align(aligner, list(to_align.values())), strict=True))
-    complete = list(recognised)
-    for i, words in aligned.items():
-        remark = {"timestamps_unavailable": words} if isinstance(words, str) else {"words": words}
-        complete[i] = replace(complete[i], **remark)
-    return complete
-
-
-def _align(aligner: Qwen3Aligner | None, inputs: Sequence[AlignmentInput]) -> list[tuple[Word, ...] | str]:
-    """Return the words of each input, or why there are none."""
-    if aligner is None:
-        return [_NO_ALIGNER] * len(inputs)
-    try:
-        return [one.value if isinstance(one, Done) else one.error.message for one in aligner.run(inputs)]
-    except Exception:
-        # A text is worth more than its times, whatever the matter with these.
-        _logger.exception("alignment_bug", extra={"clips": len(inputs)})
-    if len(inputs) == 1:
-        return [_FAILED]
-    return [words for one in inputs for words in _align(aligner, [one])]
+    return with_words(parts.aligner, inputs, recognised)

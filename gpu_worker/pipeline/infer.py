@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from asr_queue.errors import AsrQueueError, CallerError, EngineOutOfMemoryError, RetryableError
+from asr_queue.errors import AsrQueueError, CallerError, EngineBrokenError, EngineOutOfMemoryError, RetryableError
 from gpu_worker.engine import Done, SpeechEngine, SpeechInput
 from gpu_worker.work import Chunk, Failed, Recognised
 
@@ -15,6 +15,9 @@ def infer(chunks: Sequence[Chunk], engine: SpeechEngine) -> list[Recognised | Fa
 
     - Out of memory: each half is tried by itself, down to a chunk that does not fit alone; its item ends `error`.
     - Any other exception is a bug: each chunk is tried alone, and one that raises again makes its item come again.
+
+    Raises:
+        EngineBrokenError: no chunk can be recognised in this process; to try on would cost every item its attempts.
     """
     try:
         return _pass(chunks, engine)
@@ -24,6 +27,8 @@ def infer(chunks: Sequence[Chunk], engine: SpeechEngine) -> list[Recognised | Fa
             return [Failed(claimed=chunks[0].claimed, error=_too_large(chunks[0], error))]
         middle = len(chunks) // 2
         return infer(chunks[:middle], engine) + infer(chunks[middle:], engine)
+    except EngineBrokenError:
+        raise
     except Exception:
         # The engine's own stage loop: a bug must cost the item that it concerns, not the worker.
         _logger.exception("engine_bug", extra={"chunks": len(chunks)})

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import Qwen3ASRConfig
 
+from asr_queue.domain.items import ItemStatus
 from asr_queue.domain.languages import NAMES
 from asr_queue.domain.transcript import Word
 from asr_queue.errors import EngineLoadError, EngineOutOfMemoryError
@@ -25,6 +26,7 @@ from gpu_worker.engines.qwen3.requests import Generated
 from gpu_worker.engines.qwen3.weights import load_asr
 from gpu_worker.engines.qwen3_aligner import Qwen3Aligner
 from gpu_worker.engines.qwen3_asr import Qwen3AsrEngine
+from gpu_worker.pipeline.flow import STATUS_BROKEN
 from gpu_worker.pipeline.infer import infer
 from gpu_worker.work import Failed, Recognised
 from tests.engines.clips import clips_of, value_of
@@ -244,6 +246,28 @@ def test_an_input_that_never_fits_ends_and_the_others_are_done(
     assert isinstance(last, Recognised)
     assert isinstance(large, Failed)
     assert large.error.code == "engine_out_of_memory"
+
+
+@pytest.mark.parametrize("failing", [Generator, Qwen3Aligner])
+def test_a_device_that_failed_ends_the_worker_and_costs_no_item(
+    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch, failing: type
+) -> None:
+    rig = Rig(Qwen3AsrEngine(settings))
+    batch = rig.submit(clips_of("en")[0].path.read_bytes(), return_timestamps=True, language="en")
+    inside = Qwen3AsrEngine.load
+
+    def load_and_fail(self) -> None:
+        inside(self)
+
+        def fail(*_) -> None:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+        monkeypatch.setattr(failing, "generate" if failing is Generator else "run", fail)
+
+    monkeypatch.setattr(Qwen3AsrEngine, "load", load_and_fail)
+    assert rig.flow().run() == STATUS_BROKEN
+    assert [item.status for item in rig.items(batch)] == [ItemStatus.PROCESSING]
+    assert rig.queue.backlog().visible == 1
 
 
 def test_a_larger_micro_batch_is_recognised_as_each_clip_alone(settings: EngineSettings) -> None:
