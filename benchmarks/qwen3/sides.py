@@ -157,7 +157,7 @@ class Ours:
         self._behind += tuple(ids[token] for token in ("<|im_start|>", "assistant", "\n"))
 
     def generate(self, clips: Clips, n_new_tokens: Sequence[int]) -> int:
-        from gpu_worker.engines.qwen3.generation import Request
+        from gpu_worker.engines.qwen3.requests import Request
 
         requests = [
             Request(samples=clip, before=self._before, after=self._behind, max_new_tokens=n_new)

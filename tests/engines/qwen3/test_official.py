@@ -18,10 +18,11 @@ import torch
 from benchmarks.qwen3.official import environment as official_environment
 from gpu_worker.engines.qwen3.aligning import Aligning, Spoken
 from gpu_worker.engines.qwen3.encoder import AudioEncoder, n_tokens
-from gpu_worker.engines.qwen3.generation import Generator, Request
+from gpu_worker.engines.qwen3.generation import Generator
 from gpu_worker.engines.qwen3.mel import LogMel
 from gpu_worker.engines.qwen3.parsing import parse
 from gpu_worker.engines.qwen3.prompts import Prompts
+from gpu_worker.engines.qwen3.requests import Request
 from gpu_worker.engines.qwen3.weights import load_aligner, load_asr, load_tokenizer
 from tests.engines.qwen3 import tiny
 from tests.engines.qwen3.authors_layout import rewrite
