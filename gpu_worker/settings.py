@@ -1,5 +1,6 @@
 """Settings of one worker, built once at its entry and passed down."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -35,8 +36,9 @@ class WorkerSettings(ResourceSettings, LeaseSettings):
     """Longest that one pass may last; after it the worker exits with status 75, to be started again."""
     max_audio_s: float = Field(default=6 * 3600.0, gt=0)
     """Longest audio of one item."""
-    decode_processes: int = Field(default=2, ge=1)
-    """Files that are decoded at the same time, each in a process of its own of about 60 MB."""
+    decode_processes: int = Field(default_factory=lambda: min(8, max(2, (os.cpu_count() or 2) // 2)), ge=1)
+    """Files that are decoded at the same time, each in a process of its own of about 60 MB; by default as many as half
+    the cores, 2 to 8. One core decodes about 1,900 s of audio a second (benchmarks/pipe_utilisation.py)."""
     decode_timeout_s: float = Field(default=120.0, gt=0)
     """Longest that the decoding of one file may last; six hours of mp3 take about 15 s."""
     ready_file: Path | None = None
