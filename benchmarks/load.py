@@ -49,7 +49,8 @@ _PARTS = {
     "DynamoDB": "ministack/services/dynamodb.py",
     "SQS": "ministack/services/sqs.py",
     "S3": "ministack/services/s3.py",
-    "journal and snapshots, ours": "asr_queue/local/",
+    "journal, ours": "asr_queue/local/journal.py",
+    "snapshots, ours": "asr_queue/local/snapshots.py",
     "HTTP": "uvicorn/",
 }
 """Parts of the embedded AWS by a path that its frames have; the first that fits counts."""
