@@ -13,12 +13,20 @@ PYTEST_OPTIONS := --numprocesses 2 --dist loadfile
 FUZZ_FILES ?= 200000
 SCHEMATHESIS_CASES ?= 20000
 
-.PHONY: install demo up test check infra-check audit sbom lock fuzz schemathesis faults bench bench-gpu clean
+.PHONY: install install-dev demo up test check infra-check audit sbom lock fuzz schemathesis faults bench bench-gpu clean
 
+# What the system needs on this machine, and nothing of PyTorch.
 install: $(VENV)/.installed
+
+# What its tests and benchmarks need as well.
+install-dev: $(VENV)/.installed-dev
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
@@ -27,7 +35,7 @@ $(TOOLS)/.installed: infra/requirements.txt
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -r infra/requirements.txt
 	touch $@
 
-$(OFFICIAL)/.installed: benchmarks/qwen3/official-requirements.txt $(VENV)/.installed
+$(OFFICIAL)/.installed: benchmarks/qwen3/official-requirements.txt $(VENV)/.installed-dev
 	rm -rf $(OFFICIAL)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(OFFICIAL) -r benchmarks/qwen3/official-requirements.txt
 	touch $@
@@ -39,10 +47,10 @@ demo: install
 up: install
 	$(BIN)/asr-queue up --port $(PORT)
 
-test: install $(TOOLS)/.installed $(OFFICIAL)/.installed
+test: install-dev $(TOOLS)/.installed $(OFFICIAL)/.installed
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
-check: install infra-check audit $(OFFICIAL)/.installed
+check: install-dev infra-check audit $(OFFICIAL)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -59,7 +67,7 @@ infra-check: $(TOOLS)/.installed
 
 # The real processes, killed, stopped and lied to, by seeds: `make faults RUNS=1000`, or `make faults SEED=17` to see one
 # again (docs/faults.md).
-faults: install
+faults: install-dev
 	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS)) \
 	    $(if $(ENGINE),--engine $(ENGINE)) --failures build/faults $(if $(REPORT),--report $(REPORT))
 
@@ -80,22 +88,22 @@ lock: $(TOOLS)/.installed
 	$(TOOLS)/bin/python infra/lock.py
 
 # Damaged files through the worker's decoder; a part of it runs with the tests.
-fuzz: install
+fuzz: install-dev
 	$(BIN)/python -m tests.fuzz $(FUZZ_FILES)
 
 # The API against its own description, on a whole system; a part of it runs with the tests.
-schemathesis: install
+schemathesis: install-dev
 	$(BIN)/python -m tests.security.conformance $(SCHEMATHESIS_CASES)
 
 # Ratios measured on this machine; results that matter are kept under benchmarks/results/.
-bench: install
+bench: install-dev
 	$(BIN)/python benchmarks/cpu_engine.py
 	$(BIN)/python benchmarks/queue_overhead.py
 	$(BIN)/python -m benchmarks.autoscaling
 	$(BIN)/python benchmarks/cold_start.py
 
 # On a GPU: its engine against the rivals, part by part if need be (see the program's --help), and in the worker's pipe.
-bench-gpu: install $(OFFICIAL)/.installed
+bench-gpu: install-dev $(OFFICIAL)/.installed
 	$(BIN)/python -m benchmarks.qwen3_asr
 	$(BIN)/python -m benchmarks.pipe_utilisation
 
