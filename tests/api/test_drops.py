@@ -1,6 +1,7 @@
 """What is put under the drop prefix, as the function for S3's events serves it."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -79,6 +80,20 @@ def sweep(system: System) -> list[str]:
         file_ttl_s=FILE_TTL_S,
     )
     return system.store.list_keys("drop/")
+
+
+def crash_in_accepting(wired: System, crash: Callable[[str], Fault]) -> None:
+    """Accept the manifest by a function that dies at a call of the table."""
+    with pytest.raises(RetryableError):
+        accept_drop(
+            MANIFEST,
+            store=wired.store,
+            table=Faulty(wired.table, crash),
+            queues=wired.wired.queues,
+            clock=wired.clock,
+            file_ttl_s=FILE_TTL_S,
+            max_upload_bytes=MAX_UPLOAD_BYTES,
+        )
 
 
 class TestRecordings:
@@ -272,16 +287,7 @@ class TestRepetition:
         def crash(name: str) -> Fault:
             return Fault.AFTER if name == "create_batch" else Fault.NONE
 
-        with pytest.raises(RetryableError):
-            accept_drop(
-                MANIFEST,
-                store=wired.store,
-                table=Faulty(wired.table, crash),
-                queues=wired.wired.queues,
-                clock=wired.clock,
-                file_ttl_s=FILE_TTL_S,
-                max_upload_bytes=MAX_UPLOAD_BYTES,
-            )
+        crash_in_accepting(wired, crash)
         wired.clock.advance(FILE_TTL_S)
         [batch] = wired.table.due_batches(now=wired.clock.now(), limit=10)
         item = wired.table.claim_item(batch.batch_id, 0, now=wired.clock.now())
@@ -307,16 +313,7 @@ class TestRepetition:
         def crash(name: str) -> Fault:
             return Fault.BEFORE if name in ("create_batch", "release_idempotency") else Fault.NONE
 
-        with pytest.raises(RetryableError):
-            accept_drop(
-                MANIFEST,
-                store=wired.store,
-                table=Faulty(wired.table, crash),
-                queues=wired.wired.queues,
-                clock=wired.clock,
-                file_ttl_s=FILE_TTL_S,
-                max_upload_bytes=MAX_UPLOAD_BYTES,
-            )
+        crash_in_accepting(wired, crash)
         assert s3_submit.handler(told(MANIFEST), Context())["batchItemFailures"] == [{"itemIdentifier": "0"}]
         assert wired.store.head(MANIFEST + ".error.json") is None
         wired.clock.advance(61)

@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import boto3
 import httpx
 import psutil
 import pytest
+from botocore.config import Config
 
 from asr_queue.local import environment
 
-_STOP_TIMEOUT_S = 12
+_STOP_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,18 @@ class Stack:
         """Return what leads to the embedded AWS."""
         lines = (self.data / "stack.env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines)
+
+    def aws(self, service: str) -> Any:
+        """Return a client of boto3's for the embedded AWS."""
+        names = self.environment()
+        return boto3.client(
+            service,
+            endpoint_url=names["AWS_ENDPOINT_URL"],
+            region_name=names["AWS_DEFAULT_REGION"],
+            aws_access_key_id=names["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=names["AWS_SECRET_ACCESS_KEY"],
+            config=Config(signature_version="s3v4") if service == "s3" else None,
+        )
 
 
 @contextmanager

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from asr_queue.local import environment
@@ -29,18 +27,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-def aws(stack: Stack, service: str) -> Any:
-    names = stack.environment()
-    return boto3.client(
-        service,
-        endpoint_url=names["AWS_ENDPOINT_URL"],
-        region_name=names["AWS_DEFAULT_REGION"],
-        aws_access_key_id=names["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=names["AWS_SECRET_ACCESS_KEY"],
-        config=Config(signature_version="s3v4") if service == "s3" else None,
-    )
-
-
 def drop(stack: Stack, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "asr_queue", "drop", "--data", str(stack.data), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment.plain(), check=False)
@@ -48,7 +34,7 @@ def drop(stack: Stack, *arguments: str | Path) -> "subprocess.CompletedProcess[s
 
 def note(stack: Stack, key: str) -> dict[str, Any]:
     """Wait for a note beside a dropped object."""
-    s3, bucket = aws(stack, "s3"), stack.environment()["ASR_QUEUE_BUCKET"]
+    s3, bucket = stack.aws("s3"), stack.environment()["ASR_QUEUE_BUCKET"]
     until_s = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -84,7 +70,7 @@ def test_a_folder_of_real_recordings_is_transcribed_with_no_request_made(stack: 
 
 
 def test_one_event_delivered_three_times_makes_one_batch(stack: Stack) -> None:
-    s3, sqs, names = aws(stack, "s3"), aws(stack, "sqs"), stack.environment()
+    s3, sqs, names = stack.aws("s3"), stack.aws("sqs"), stack.environment()
     folder = "drop/local/three times/"
     manifest = folder + "m.manifest.jsonl"
     recording = next(RECORDINGS.glob("librivox-0880*")).read_bytes()
@@ -113,13 +99,13 @@ def waiting(sqs: Any, queue: str) -> int:
 
 
 def batches(stack: Stack) -> set[str]:
-    pages = aws(stack, "dynamodb").get_paginator("scan").paginate(TableName=stack.environment()["ASR_QUEUE_TABLE"])
+    pages = stack.aws("dynamodb").get_paginator("scan").paginate(TableName=stack.environment()["ASR_QUEUE_TABLE"])
     keys = [(row["pk"]["S"], row["sk"]["S"]) for page in pages for row in page["Items"]]
     return {pk for pk, sk in keys if pk.startswith("BATCH#") and sk == "META"}
 
 
 def test_a_bad_manifest_leaves_a_readable_error_and_a_recording_needs_none(stack: Stack) -> None:
-    s3, bucket = aws(stack, "s3"), stack.environment()["ASR_QUEUE_BUCKET"]
+    s3, bucket = stack.aws("s3"), stack.environment()["ASR_QUEUE_BUCKET"]
     bad = "drop/local/bad.manifest.json"
     s3.put_object(Bucket=bucket, Key=bad, Body=b'{"items": [{"operation": "transcribe", "ref_audio": "no.wav"}]}')
     problem = note(stack, bad + ".error.json")

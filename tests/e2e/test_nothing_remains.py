@@ -7,14 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
-import boto3
 import httpx
 import numpy as np
 import psutil
 import soundfile
-from botocore.config import Config
 
 from tests.e2e.calls import finished, submit, upload
 from tests.e2e.conftest import Stack
@@ -33,18 +30,6 @@ def noise(seconds: float) -> tuple[bytes, bytes]:
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, RATE_HZ, format="WAV", subtype="PCM_16")
     return buffer.getvalue(), samples[1000:1032].tobytes()
-
-
-def aws(stack: Stack, service: str) -> Any:
-    variables = stack.environment()
-    return boto3.client(
-        service,
-        endpoint_url=variables["AWS_ENDPOINT_URL"],
-        region_name=variables["AWS_DEFAULT_REGION"],
-        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-        config=Config(signature_version="s3v4") if service == "s3" else None,
-    )
 
 
 def files(folder: Path) -> Iterator[Path]:
@@ -73,14 +58,14 @@ def remains(stack: Stack, scratch: Path, pieces: list[bytes]) -> list[str]:
         except OSError:  # the process has ended
             continue
     bucket, table = stack.environment()["ASR_QUEUE_BUCKET"], stack.environment()["ASR_QUEUE_TABLE"]
-    s3 = aws(stack, "s3")
+    s3 = stack.aws("s3")
     versions = s3.list_object_versions(Bucket=bucket)
     found += [f"s3: {entry['Key']}" for kind in ("Versions", "DeleteMarkers") for entry in versions.get(kind, [])]
     found += [f"s3: parts of {entry['Key']}" for entry in s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
-    pages = aws(stack, "dynamodb").get_paginator("scan").paginate(TableName=table)
+    pages = stack.aws("dynamodb").get_paginator("scan").paginate(TableName=table)
     rows = [json.dumps(row, default=repr).encode() for page in pages for row in page["Items"]]
     found += [f"dynamodb: {row!r}" for row in rows if any(piece in row for piece in pieces)]
-    sqs = aws(stack, "sqs")
+    sqs = stack.aws("sqs")
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     for url in sqs.list_queues()["QueueUrls"]:
         counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
@@ -113,7 +98,7 @@ def test_after_its_time_nothing_of_a_recording_or_a_transcript_is_left_anywhere(
         assert api.post(f"/api/v1/files/{how['file_id']}/complete").status_code == 200
         batch_ids.append(submit(api, [how["file_id"]]))
         dropped = "drop/local/audio/auto/three.wav"
-        aws(stack, "s3").put_object(Bucket=stack.environment()["ASR_QUEUE_BUCKET"], Key=dropped, Body=recordings[2])
+        stack.aws("s3").put_object(Bucket=stack.environment()["ASR_QUEUE_BUCKET"], Key=dropped, Body=recordings[2])
         large = api.post("/api/v1/files/presign", json={"size_bytes": PARTS_BYTES, "content_type": "audio/wav"}).json()
         part = large["parts"][-1]
         sent = (audio[0] * part["size_bytes"])[: part["size_bytes"]]

@@ -11,6 +11,7 @@ from transformers import (
     Qwen3ASRProcessor,
 )
 
+from gpu_worker.engine import EngineSettings
 from tests.engines.qwen3 import tiny
 
 
@@ -47,3 +48,14 @@ def tiny_asr_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_aligner_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.save_aligner(tmp_path_factory.mktemp("qwen3-aligner"))
+
+
+@pytest.fixture(scope="session")
+def settings(tiny_aligner_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> EngineSettings:
+    """Of an engine whose model writes text."""
+    return EngineSettings(
+        cache_dir=tmp_path_factory.mktemp("cache"),
+        model=str(tiny.save_speaker(tmp_path_factory.mktemp("speaker"))),
+        aligner=str(tiny_aligner_folder),
+        device="cpu",
+    )

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,16 +34,6 @@ from tests.pipeline.makers import chunks_of, claimed
 from tests.pipeline.rig import Rig
 
 Say = Callable[..., None]
-
-
-@pytest.fixture(scope="module")
-def settings(tiny_aligner_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> EngineSettings:
-    return EngineSettings(
-        cache_dir=tmp_path_factory.mktemp("cache"),
-        model=str(tiny.save_speaker(tmp_path_factory.mktemp("speaker"))),
-        aligner=str(tiny_aligner_folder),
-        device="cpu",
-    )
 
 
 @pytest.fixture(scope="module")

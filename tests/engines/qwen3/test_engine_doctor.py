@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from gpu_worker.engines.qwen3.generation import Generator
 from gpu_worker.engines.qwen3_asr import Qwen3AsrEngine
 from gpu_worker.trial import tone, try_engine
 from tests.cli.conftest import environment
-from tests.engines.qwen3 import tiny
 
 RECORDING = Path(__file__).parents[2] / "recordings" / "librivox-0880.flac"
 
@@ -29,15 +29,9 @@ def doctor(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.fixture(scope="module")
-def settings(tiny_aligner_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> EngineSettings:
-    return EngineSettings(
-        cache_dir=tmp_path_factory.mktemp("cache"),
-        model=str(tiny.save_speaker(tmp_path_factory.mktemp("speaker"))),
-        aligner=str(tiny_aligner_folder),
-        device="cpu",
-        micro_batch=2,
-    )
+@pytest.fixture
+def settings(settings: EngineSettings) -> EngineSettings:
+    return replace(settings, micro_batch=2)
 
 
 def test_an_engine_is_tried_on_a_recording(settings: EngineSettings) -> None:
