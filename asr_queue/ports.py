@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
-from asr_queue.domain.batches import Batch
+from asr_queue.domain.batches import Batch, Priority
 from asr_queue.domain.files import File
 from asr_queue.domain.items import Item, Operation
 from asr_queue.domain.keys import ApiKey
@@ -129,7 +129,9 @@ class WorkQueue(Protocol):
     Tenants share it fairly: while one has much in flight, what others sent is delivered first.
     """
 
-    def send(self, messages: Sequence[ItemMessage], *, tenant: str) -> list[ItemMessage]:
+    def send(
+        self, messages: Sequence[ItemMessage], *, tenant: str, priority: Priority = Priority.NORMAL
+    ) -> list[ItemMessage]:
         """Send any number of messages of one tenant; return those that were refused.
 
         A lost reply may send one twice.

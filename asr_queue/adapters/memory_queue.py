@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from asr_queue.domain.batches import Priority
 from asr_queue.ports import Backlog, Clock, Delivery
 from asr_queue.wire.messages import ItemMessage
 
@@ -58,8 +59,11 @@ class MemoryQueue:
         self._messages: list[_Message] = []
         self._lock = threading.Lock()
 
-    def send(self, messages: Sequence[ItemMessage], *, tenant: str) -> list[ItemMessage]:
-        """Send messages; none is refused."""
+    def send(
+        self, messages: Sequence[ItemMessage], *, tenant: str, priority: Priority = Priority.NORMAL
+    ) -> list[ItemMessage]:
+        """Send messages; none is refused. To one queue all are alike."""
+        del priority
         self.send_bodies([message.model_dump_json() for message in messages], tenant=tenant)
         return []
 

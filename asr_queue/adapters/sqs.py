@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from asr_queue.adapters.aws_errors import translated
+from asr_queue.domain.batches import Priority
 from asr_queue.errors import RetryableError
 from asr_queue.ports import Backlog, Delivery
 from asr_queue.wire.messages import ItemMessage
@@ -26,8 +27,11 @@ class SqsWorkQueue:
         self._client = client
         self._queue_url = queue_url
 
-    def send(self, messages: Sequence[ItemMessage], *, tenant: str) -> list[ItemMessage]:
-        """Send messages of a tenant, ten a call; return those that were refused."""
+    def send(
+        self, messages: Sequence[ItemMessage], *, tenant: str, priority: Priority = Priority.NORMAL
+    ) -> list[ItemMessage]:
+        """Send messages of a tenant, ten a call; return those that were refused. To one queue all are alike."""
+        del priority
         # On a standard queue the group is what SQS is fair between ("fair queues"). A hash, since a group's name may
         # not hold everything that a tenant's may.
         group_id = hashlib.sha256(tenant.encode()).hexdigest()

@@ -11,6 +11,14 @@ MAX_ITEMS = 1000
 """Items that one submit accepts (the contract)."""
 
 
+class Priority(StrEnum):
+    """How a batch stands beside others that wait; none of them makes another one wait for ever."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 class BatchStatus(StrEnum):
     """The states of a batch, as the wire names them."""
 
@@ -30,6 +38,11 @@ class Batch:
     total: int
     created_at: datetime
     label: str = ""
+    priority: Priority = Priority.NORMAL
+    callback_url: str | None = None
+    """Where its end is to be told."""
+    retry_of: str | None = None
+    """Id of the batch whose failed items it repeats."""
     sent_at: datetime | None = None
     """When a message had been sent for every item; None until then."""
     finished_at: datetime | None = None

@@ -65,6 +65,12 @@ class Item:
     """Echoed back, never interpreted."""
     text: str = ""
     """What to say, for `voice_clone`; forgotten when the item is final."""
+    prompt: str = ""
+    """Context and rare words for the engine; forgotten when the item is final."""
+    upload_bytes: int = 0
+    """Size of the upload, from which its length is estimated until it is decoded."""
+    upload_type: str = ""
+    """Content type of the upload, as the client told it."""
     language: str | None = None
     """Language code taken as given, or None to identify it."""
     return_timestamps: bool = False
@@ -76,6 +82,10 @@ class Item:
     finished_at: datetime | None = None
     audio_s: float | None = None
     """Length of the audio, known once it was decoded."""
+    device_s: float | None = None
+    """The item's share of the seconds that the device spent in the passes that ended it."""
+    micro_batch: int | None = None
+    """Most chunks that shared a pass with it, itself included."""
     result_key: str | None = None
     """Object key of the one visible result; set exactly when `done`."""
     error: ItemError | None = None
@@ -92,18 +102,34 @@ class Item:
         """Object key that this attempt, and no other, writes its result under."""
         return f"{results_prefix(self.tenant, self.batch_id)}{self.item_id}.{self.attempt}.json"
 
-    def done(self, *, now: datetime, audio_s: float) -> "Item":
+    def done(
+        self, *, now: datetime, audio_s: float, device_s: float | None = None, micro_batch: int | None = None
+    ) -> "Item":
         """Return the item as done with the result of this attempt."""
-        ended = replace(self, status=ItemStatus.DONE, finished_at=now, audio_s=audio_s, text="")
+        ended = self._ended(ItemStatus.DONE, now, audio_s, device_s, micro_batch)
         return replace(ended, result_key=self.attempt_key())
 
-    def failed(self, error: ItemError, *, now: datetime, audio_s: float | None = None) -> "Item":
+    def failed(
+        self,
+        error: ItemError,
+        *,
+        now: datetime,
+        audio_s: float | None = None,
+        device_s: float | None = None,
+        micro_batch: int | None = None,
+    ) -> "Item":
         """Return the item as failed."""
-        return replace(self, status=ItemStatus.ERROR, finished_at=now, audio_s=audio_s, text="", error=error)
+        return replace(self._ended(ItemStatus.ERROR, now, audio_s, device_s, micro_batch), error=error)
 
     def has_outcome_of(self, other: "Item") -> bool:
         """Whether both ended by the same try of the same attempt, as a row does after a lost reply."""
         return self.status.is_final and (self.status, self.attempt) == (other.status, other.attempt)
+
+    def _ended(
+        self, status: ItemStatus, now: datetime, audio_s: float | None, device_s: float | None, micro_batch: int | None
+    ) -> "Item":
+        ended = replace(self, status=status, finished_at=now, audio_s=audio_s, text="", prompt="")
+        return replace(ended, device_s=device_s, micro_batch=micro_batch)
 
 
 def tenant_results_prefix(tenant: str) -> str:

@@ -20,6 +20,10 @@ class Outcome:
     """As it was claimed."""
     audio_s: float | None = None
     """Length of the audio; None where it could not be decoded."""
+    device_s: float | None = None
+    """Its share of the seconds that the device spent in passes."""
+    micro_batch: int | None = None
+    """Most chunks that shared a pass with it."""
     transcript_bytes: int | None = None
     """Size of the result that `write_transcript` wrote; None where the item failed."""
     error: ItemError | None = None
@@ -56,10 +60,19 @@ def record_outcomes(
 
 def _finished(outcome: Outcome, now: datetime, file_ttl_s: int) -> tuple[Item, File | None]:
     if outcome.error is not None:
-        return outcome.item.failed(outcome.error, now=now, audio_s=outcome.audio_s), None
+        failed = outcome.item.failed(
+            outcome.error,
+            now=now,
+            audio_s=outcome.audio_s,
+            device_s=outcome.device_s,
+            micro_batch=outcome.micro_batch,
+        )
+        return failed, None
     if outcome.audio_s is None or outcome.transcript_bytes is None:
         raise ValueError(f"item {outcome.item.item_id} neither failed nor has a result")
-    item = outcome.item.done(now=now, audio_s=outcome.audio_s)
+    item = outcome.item.done(
+        now=now, audio_s=outcome.audio_s, device_s=outcome.device_s, micro_batch=outcome.micro_batch
+    )
     file = File(
         file_id=item.item_id,
         tenant=item.tenant,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
-from asr_queue.domain.batches import Batch
+from asr_queue.domain.batches import Batch, Priority
 from asr_queue.domain.files import File
 from asr_queue.domain.ids import is_id
 from asr_queue.domain.items import Item, Operation
@@ -123,7 +123,8 @@ def _checked(item: SubmitItem, place: int) -> _Draft:
 def _claim(
     request: SubmitRequest, tenant: str, key: str, table: ItemTable, now: datetime
 ) -> IdempotencyClaim | SubmitAnswer:
-    request_hash = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    # Without what has its default, so that a release that knows more fields takes the same request for the same.
+    request_hash = hashlib.sha256(request.model_dump_json(exclude_defaults=True).encode()).hexdigest()
     found = table.claim_idempotency(tenant=tenant, key=key, request_hash=request_hash, now=now)
     if found is None:
         raise CallerError(
@@ -149,7 +150,15 @@ def _rows(
     *,
     is_counted: bool,
 ) -> tuple[Batch, list[Item]]:
-    batch = Batch(batch_id=str(uuid4()), tenant=tenant, total=len(drafts), created_at=now, label=request.label or "")
+    batch = Batch(
+        batch_id=str(uuid4()),
+        tenant=tenant,
+        total=len(drafts),
+        created_at=now,
+        label=request.label or "",
+        priority=request.priority,
+        callback_url=request.callback_url,
+    )
     items = []
     for place, draft in enumerate(drafts):
         upload = uploads.get(draft.ref_audio)
@@ -185,6 +194,9 @@ def _rows(
                 created_at=now,
                 custom_id=draft.item.custom_id,
                 text="" if draft.operation is Operation.TRANSCRIBE else draft.item.text or "",
+                prompt=draft.item.prompt or "",
+                upload_bytes=upload.size_bytes,
+                upload_type=upload.content_type,
                 language=draft.language,
                 return_timestamps=draft.item.return_timestamps,
                 is_counted=is_counted,
@@ -196,7 +208,7 @@ def _rows(
 def _send(batch: Batch, items: list[Item], table: ItemTable, queues: WorkQueues, now: datetime) -> int:
     """Send the messages; the batch is accepted already, so whatever fails here is the sweep's to repeat."""
     try:
-        unsent = send_items(items, queues)
+        unsent = send_items(items, queues, priority=batch.priority)
         if not unsent:
             table.mark_sent(batch, next_check_at=now + timedelta(seconds=FIRST_CHECK_S))
     except RetryableError:
@@ -204,7 +216,7 @@ def _send(batch: Batch, items: list[Item], table: ItemTable, queues: WorkQueues,
     return unsent
 
 
-def send_items(items: list[Item], queues: WorkQueues) -> int:
+def send_items(items: list[Item], queues: WorkQueues, *, priority: Priority) -> int:
     """Send a message for each of a batch's items to the queue of its operation; return how many were refused."""
     refused = 0
     for operation in {item.operation for item in items}:
@@ -213,5 +225,5 @@ def send_items(items: list[Item], queues: WorkQueues) -> int:
             for item in items
             if item.operation is operation
         ]
-        refused += len(queues[operation].send(messages, tenant=items[0].tenant))
+        refused += len(queues[operation].send(messages, tenant=items[0].tenant, priority=priority))
     return refused

@@ -180,7 +180,7 @@ def _move_on(
         to_send = [item for item in items if item.status is ItemStatus.QUEUED]
     else:
         to_send = [item for item in items if not item.status.is_final and item.operation in drained]
-    refused = send_items(to_send, queues)
+    refused = send_items(to_send, queues, priority=batch.priority)
     if to_send:
         swept.batches_resent += 1
         swept.items_resent += len(to_send) - refused
@@ -194,8 +194,10 @@ def _resend_queued(
     batch_id: str, operations: Set[Operation], swept: Swept, table: ItemTable, queues: WorkQueues
 ) -> None:
     found = table.load_batch(batch_id)
-    items = found[1] if found is not None else []
+    if found is None:
+        return
+    batch, items = found
     queued = [item for item in items if item.status is ItemStatus.QUEUED and item.operation in operations]
     if queued:
         swept.batches_resent += 1
-        swept.items_resent += len(queued) - send_items(queued, queues)
+        swept.items_resent += len(queued) - send_items(queued, queues, priority=batch.priority)

@@ -4,12 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asr_queue.domain.batches import MAX_ITEMS, BatchStatus
+from asr_queue.domain.batches import MAX_ITEMS, BatchStatus, Priority
 from asr_queue.domain.items import ItemStatus
 
 MAX_LABEL_CHARS = 500
 MAX_CUSTOM_ID_CHARS = 500
 MAX_TEXT_CHARS = 10_000
+MAX_PROMPT_CHARS = 2_000
+"""No engine takes as many tokens of context: Whisper 224, and more costs each pass."""
+MAX_CALLBACK_URL_CHARS = 2_048
 MAX_WORD_CHARS = 64
 """Of an operation or a language. What is refused is named in the answer, so that its length has to have a bound too."""
 MAX_REF_AUDIO_CHARS = 1024
@@ -80,6 +83,8 @@ class SubmitItem(_Wire):
     return_timestamps: bool = False
     custom_id: Annotated[str, Field(max_length=MAX_CUSTOM_ID_CHARS)] | None = None
     text: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = ""
+    prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] | None = ""
+    """Context and rare words for the engine."""
 
 
 class SubmitRequest(_Wire):
@@ -88,6 +93,9 @@ class SubmitRequest(_Wire):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     label: Annotated[str, Field(max_length=MAX_LABEL_CHARS)] | None = ""
+    priority: Priority = Priority.NORMAL
+    callback_url: Annotated[str, Field(max_length=MAX_CALLBACK_URL_CHARS)] | None = None
+    """Where the end of the batch is to be told."""
     items: Annotated[list[SubmitItem], Field(min_length=1, max_length=MAX_ITEMS)]
 
 

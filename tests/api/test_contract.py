@@ -1,5 +1,6 @@
 """The calls of the contract, when all is well."""
 
+from asr_queue.domain.batches import Priority
 from asr_queue.domain.items import ItemError
 from asr_queue.ports import Delivery
 from asr_queue.usecases.claim_item import claim_item
@@ -88,6 +89,24 @@ def test_unknown_fields_are_ignored_and_text_may_be_absent_or_null(system: Syste
     ]
     answer = system.api.post("/api/v1/queue/submit", json={"items": items, "callback": "x", "label": None})
     assert answer.status_code == 200, answer.text
+
+
+def test_what_a_submit_says_is_kept_with_the_batch_and_its_items(system: System) -> None:
+    upload = system.upload(b"RIFFRIFF")
+    item = {"operation": "transcribe", "ref_audio": upload, "prompt": "Ljubljana"}
+    body = {"items": [item], "priority": "high", "callback_url": "https://example.com/hook"}
+    answer = system.api.post("/api/v1/queue/submit", json=body).json()
+    found = system.table.load_batch(answer["batch_id"])
+    assert found is not None
+    batch, [kept] = found
+    assert (batch.priority, batch.callback_url) == (Priority.HIGH, "https://example.com/hook")
+    assert (kept.prompt, kept.upload_bytes, kept.upload_type) == ("Ljubljana", 8, "audio/wav")
+
+
+def test_an_unknown_priority_is_refused(system: System) -> None:
+    body = {"items": [{"operation": "transcribe", "ref_audio": system.upload()}], "priority": "urgent"}
+    answer = system.api.post("/api/v1/queue/submit", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
 def test_a_body_without_a_content_type_is_json(system: System) -> None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from asr_queue.adapters.memory_clock import ManualClock
-from asr_queue.domain.batches import Batch
+from asr_queue.domain.batches import Batch, Priority
 from asr_queue.domain.files import File, FileKind
 from asr_queue.domain.items import Item, ItemError, ItemStatus, Operation
 from asr_queue.domain.keys import ApiKey
@@ -539,13 +539,28 @@ class TestItems:
         assert load(table, batch)[1] == [failed]
         assert table.get_file(items[0].item_id) is None
 
+    def test_what_was_said_of_a_batch_and_its_items_comes_back(self, table: ItemTable, clock: ManualClock) -> None:
+        told = {"prompt": "Dr. Žižek", "upload_bytes": 7, "upload_type": "audio/wav"}
+        batch, items = a_batch(clock, [an_upload(table, clock)], **told)
+        batch = replace(batch, priority=Priority.LOW, callback_url="https://a.example/b", retry_of=str(uuid4()))
+        table.create_batch(batch, items)
+        assert load(table, batch) == (batch, items)
+
+    def test_what_the_device_spent_on_an_item_is_kept(self, table: ItemTable, clock: ManualClock) -> None:
+        batch, items = created(table, clock, 2)
+        spent = {"audio_s": 1.25, "device_s": 0.000125, "micro_batch": 16}
+        finished = started(table, clock, items[0]).done(now=clock.now(), **spent)
+        failed = started(table, clock, items[1]).failed(FAULT, now=clock.now(), **spent)
+        assert table.finish_items([(finished, None), (failed, None)]) == [True, True]
+        assert load(table, batch)[1] == [finished, failed]
+
     def test_what_was_to_be_said_is_forgotten_at_the_end(self, table: ItemTable, clock: ManualClock) -> None:
-        batch, items = a_batch(clock, [an_upload(table, clock)] * 2, text="a secret")
+        batch, items = a_batch(clock, [an_upload(table, clock)] * 2, text="a secret", prompt="another")
         table.create_batch(batch, items)
         said, failed = [started(table, clock, item) for item in items]
         assert said.text == failed.text == "a secret"
         table.finish_items([done(clock, said), (failed.failed(FAULT, now=clock.now()), None)])
-        assert [item.text for item in load(table, batch)[1]] == ["", ""]
+        assert [(item.text, item.prompt) for item in load(table, batch)[1]] == [("", ""), ("", "")]
 
     def test_an_item_may_fail_before_it_was_started(self, table: ItemTable, clock: ManualClock) -> None:
         batch, items = created(table, clock)

@@ -26,6 +26,7 @@ from asr_queue.adapters.memory_clock import ManualClock
 from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
+from asr_queue.domain.batches import Priority
 from asr_queue.domain.drops import Drop
 from asr_queue.domain.items import Item, ItemStatus, Operation
 from asr_queue.errors import AsrQueueError, CallerError, RetryableError
@@ -85,9 +86,11 @@ class WatchedQueue(MemoryQueue):
         self._counts_may_be_old = chance
         self._counted_before = EMPTY
 
-    def send(self, messages: Sequence[ItemMessage], *, tenant: str) -> list[ItemMessage]:
+    def send(
+        self, messages: Sequence[ItemMessage], *, tenant: str, priority: Priority = Priority.NORMAL
+    ) -> list[ItemMessage]:
         self.sent += messages
-        return super().send(messages, tenant=tenant)
+        return super().send(messages, tenant=tenant, priority=priority)
 
     def named(self) -> set[str]:
         """Return the ids of the items that any message names, dead letters included."""

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from asr_queue.domain.batches import Batch
+from asr_queue.domain.batches import Batch, Priority
 from asr_queue.domain.files import File, FileKind
 from asr_queue.domain.items import Item, ItemError, ItemStatus, Operation
 from asr_queue.domain.keys import ApiKey
@@ -149,13 +149,19 @@ def to_file(row: Mapping[str, Any]) -> File:
 
 def from_batch(batch: Batch) -> Row:
     """Return the row of a new batch, in no index yet."""
-    return batch_key(batch.batch_id) | {
+    row = batch_key(batch.batch_id) | {
         "batch_id": batch.batch_id,
         "tenant": batch.tenant,
         "total": batch.total,
         "created_at": to_ms(batch.created_at),
         "label": batch.label,
+        "priority": batch.priority.value,
     }
+    if batch.callback_url is not None:
+        row["callback_url"] = batch.callback_url
+    if batch.retry_of is not None:
+        row["retry_of"] = batch.retry_of
+    return row
 
 
 def to_batch(row: Mapping[str, Any]) -> Batch:
@@ -166,6 +172,9 @@ def to_batch(row: Mapping[str, Any]) -> Batch:
         total=int(row["total"]),
         created_at=_from_ms(row["created_at"]),
         label=row["label"],
+        priority=Priority(row.get("priority", Priority.NORMAL)),
+        callback_url=row.get("callback_url"),
+        retry_of=row.get("retry_of"),
         sent_at=_instant(row, "sent_at"),
         finished_at=_instant(row, "finished_at"),
         deleted_at=_instant(row, "deleted_at"),
@@ -187,7 +196,11 @@ def from_item(item: Item) -> Row:
         "return_timestamps": item.return_timestamps,
         "status": item.status.value,
         "attempt": item.attempt,
+        "upload_bytes": item.upload_bytes,
+        "upload_type": item.upload_type,
     }
+    if item.prompt:
+        row["prompt"] = item.prompt
     if item.custom_id is not None:
         row["custom_id"] = item.custom_id
     if item.language is not None:
@@ -210,6 +223,9 @@ def to_item(row: Mapping[str, Any]) -> Item:
         created_at=_from_ms(row["created_at"]),
         custom_id=row.get("custom_id"),
         text=row["text"],
+        prompt=row.get("prompt", ""),
+        upload_bytes=int(row.get("upload_bytes", 0)),
+        upload_type=row.get("upload_type", ""),
         language=row.get("language"),
         return_timestamps=row["return_timestamps"],
         status=ItemStatus(row["status"]),
@@ -217,6 +233,8 @@ def to_item(row: Mapping[str, Any]) -> Item:
         started_at=_instant(row, "started_at"),
         finished_at=_instant(row, "finished_at"),
         audio_s=float(row["audio_s"]) if "audio_s" in row else None,
+        device_s=float(row["device_s"]) if "device_s" in row else None,
+        micro_batch=_whole(row, "micro_batch"),
         result_key=row.get("result_key"),
         error=ItemError(row["error_code"], row["error_message"]) if "error_code" in row else None,
         is_counted=row.get("counted", False),
@@ -228,9 +246,13 @@ def outcome_of(item: Item) -> Row:
     if item.finished_at is None:
         raise ValueError(f"item {item.item_id} has not ended")
     outcome: Row = {"status": item.status.value, "attempt": item.attempt, "finished_at": to_ms(item.finished_at)}
-    outcome["text"] = item.text
+    outcome |= {"text": item.text, "prompt": item.prompt}
     if item.audio_s is not None:
         outcome["audio_s"] = Decimal(f"{item.audio_s:.3f}")
+    if item.device_s is not None:
+        outcome["device_s"] = Decimal(f"{item.device_s:.6f}")
+    if item.micro_batch is not None:
+        outcome["micro_batch"] = item.micro_batch
     if item.result_key is not None:
         outcome["result_key"] = item.result_key
     if item.error is not None:
