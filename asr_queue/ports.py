@@ -14,6 +14,7 @@ from asr_queue.domain.files import File
 from asr_queue.domain.items import Item, Operation
 from asr_queue.domain.keys import ApiKey
 from asr_queue.domain.quotas import Usage
+from asr_queue.domain.workers import WorkerReport
 from asr_queue.wire.messages import ItemMessage
 
 UNSENT_CHECK_S = 60
@@ -156,6 +157,22 @@ class WorkQueue(Protocol):
 
 WorkQueues: TypeAlias = Mapping[Operation, WorkQueue]
 """The queue of each operation that this system has an engine for."""
+
+
+class WorkerRegistry(Protocol):
+    """What the workers say of themselves."""
+
+    def report(self, report: WorkerReport) -> None:
+        """Keep a worker's report in place of its last one."""
+
+    def leave(self, worker_id: str) -> None:
+        """Forget a worker that ends."""
+
+    def workers(self, *, now: datetime) -> list[WorkerReport]:
+        """Return the last reports of the workers that live, by their start.
+
+        One that was killed lives on for `domain.workers.ALIVE_S`.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

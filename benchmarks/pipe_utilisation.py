@@ -24,6 +24,7 @@ from pathlib import Path
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
+from asr_queue.adapters.memory_workers import MemoryWorkerRegistry
 from asr_queue.adapters.system_clock import SystemClock
 from asr_queue.domain.items import ItemStatus, Operation
 from asr_queue.usecases.accept_upload import accept_upload
@@ -98,6 +99,7 @@ def drain(services: Services, engine: Watched, settings: WorkerSettings, items: 
         store=services.store,
         work_queue=services.queue,
         table=services.table,
+        registry=MemoryWorkerRegistry(),
         clock=services.clock,
         settings=settings,
     )

@@ -38,6 +38,7 @@ def main() -> int:
         store=aws.store,
         work_queue=aws.queues[Operation.TRANSCRIBE],
         table=aws.table,
+        registry=aws.workers,
         clock=SystemClock(),
         settings=settings,
         protection=TaskProtection(agent_uri) if agent_uri else None,

@@ -68,6 +68,10 @@ class Recognised:
 
     chunk: Chunk
     recognition: Recognition
+    device_s: float = 0.0
+    """Its share of the seconds that the device spent in the passes it was in."""
+    micro_batch: int = 1
+    """Chunks in the pass that recognised it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +81,10 @@ class Failed:
     claimed: Claimed
     error: AsrQueueError
     """CallerError: the item ends `error`. RetryableError or any other: the message is hidden and comes again."""
+    device_s: float | None = None
+    """The item's share of the seconds that the device spent; None where it came to no pass."""
+    micro_batch: int | None = None
+    """Most chunks that shared a pass with it; None where it came to no pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +96,10 @@ class Assembled:
     text: str
     language: str | None
     """Language code."""
+    device_s: float
+    """The item's share of the seconds that the device spent."""
+    micro_batch: int
+    """Most chunks that shared a pass with it."""
     words: tuple[Word, ...] | None
     timestamps_unavailable: str | None = None
     """Why there are no word times though they were asked for; for people."""

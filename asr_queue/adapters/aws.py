@@ -9,6 +9,7 @@ import boto3
 from botocore.config import Config
 
 from asr_queue.adapters.dynamodb.table import DynamoItemTable
+from asr_queue.adapters.dynamodb.workers import DynamoWorkerRegistry
 from asr_queue.adapters.s3 import S3ObjectStore
 from asr_queue.adapters.s3_presigner import S3Presigner
 from asr_queue.adapters.sqs import SqsWorkQueue
@@ -40,6 +41,7 @@ class Aws:
     presigner: S3Presigner
     queues: WorkQueues
     table: DynamoItemTable
+    workers: DynamoWorkerRegistry
 
 
 def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None = None) -> Aws:
@@ -51,6 +53,7 @@ def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None
             `AWS_DEFAULT_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`); None where boto3 finds its own.
     """
     session, endpoint_url = _session(environment)
+    dynamodb = session.client("dynamodb", config=_CONFIG, endpoint_url=endpoint_url)
     return Aws(
         store=S3ObjectStore(
             session.client("s3", config=_S3_CONFIG, endpoint_url=endpoint_url),
@@ -65,12 +68,8 @@ def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None
                 session.client("sqs", config=_SQS_CONFIG, endpoint_url=endpoint_url), settings.transcribe_queue_url
             )
         },
-        table=DynamoItemTable(
-            session.client("dynamodb", config=_CONFIG, endpoint_url=endpoint_url),
-            settings.table,
-            clock=SystemClock(),
-            row_retention_s=settings.row_retention_s,
-        ),
+        table=DynamoItemTable(dynamodb, settings.table, clock=SystemClock(), row_retention_s=settings.row_retention_s),
+        workers=DynamoWorkerRegistry(dynamodb, settings.table),
     )
 
 

@@ -3,11 +3,12 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from asr_queue.domain.languages import separator
 from asr_queue.domain.transcript import Word
-from gpu_worker.work import Assembled, Chunk, Recognised
+from gpu_worker.work import Assembled, Chunk, Failed, Recognised
 
 _TICKS_PER_S: Final = 1000
 """Word times are kept to the millisecond."""
@@ -29,9 +30,21 @@ class Assembler:
         del self._parts[claimed.key]
         return join(parts)
 
-    def drop(self, key: str) -> None:
-        """Forget an item that failed; no further chunk of it may be added."""
-        self._parts.pop(key, None)
+    def drop(self, failed: Failed) -> Failed:
+        """Forget an item that failed; no further chunk of it may be added.
+
+        Returns the failure, with what the device spent on the chunks that had been recognised.
+        """
+        parts = self._parts.pop(failed.claimed.key, None)
+        return failed if parts is None else add_spent(failed, *parts)
+
+
+def add_spent(failed: Failed, *others: Recognised | Failed) -> Failed:
+    """Return a failure with what the device spent on other chunks of its item, or on other failures of it."""
+    every = (failed, *others)
+    spent_s = [one.device_s for one in every if one.device_s is not None]
+    shared = [one.micro_batch for one in every if one.micro_batch is not None]
+    return replace(failed, device_s=sum(spent_s) if spent_s else None, micro_batch=max(shared, default=None))
 
 
 def join(parts: Sequence[Recognised]) -> Assembled:
@@ -54,6 +67,8 @@ def join(parts: Sequence[Recognised]) -> Assembled:
         audio_s=audio_s,
         text=separator(language).join(text for text in texts if text),
         language=language,
+        device_s=sum(part.device_s for part in parts),
+        micro_batch=max(part.micro_batch for part in parts),
         words=_words(parts if reason is None else (), audio_s) if claimed.item.return_timestamps else None,
         timestamps_unavailable=reason,
         is_truncated=any(part.recognition.is_truncated for part in parts),

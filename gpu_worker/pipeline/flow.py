@@ -4,7 +4,8 @@
     1 thread    8 threads                    1 thread  1 thread     8 threads   1 thread
                 └ decoding processes         └ owns the engine
 
-    beside them: the heartbeat, which keeps every lease, and the watchdog, which limits every pass.
+    beside them: the heartbeat, which keeps every lease, the watchdog, which limits every pass, and the reports that
+    the worker makes on itself.
 
 What is in the pipe is bounded where it enters: receive pauses while three micro-batches of items are held, so the
 queues need no bound of their own and no stage can block another one. A failed item is a value that skips to assemble
@@ -22,10 +23,11 @@ from typing import Final
 from uuid import uuid4
 
 from asr_queue.errors import AsrQueueError, RetryableError
-from asr_queue.ports import Clock, ItemTable, ObjectStore, WorkQueue
+from asr_queue.ports import Clock, ItemTable, ObjectStore, WorkerRegistry, WorkQueue
 from gpu_worker.engine import SpeechEngine
 from gpu_worker.leases import Leases
-from gpu_worker.pipeline.assemble import Assembler
+from gpu_worker.meter import Meter
+from gpu_worker.pipeline.assemble import Assembler, add_spent
 from gpu_worker.pipeline.backoff import delays_s
 from gpu_worker.pipeline.batch import MicroBatcher
 from gpu_worker.pipeline.decode import Decoder
@@ -36,6 +38,7 @@ from gpu_worker.pipeline.publish import Ended, Publisher
 from gpu_worker.pipeline.receive import claim, receive
 from gpu_worker.pipeline.scratch import scratch_folder
 from gpu_worker.protection import TaskProtection
+from gpu_worker.reporting import keep_reporting
 from gpu_worker.settings import WorkerSettings
 from gpu_worker.work import Assembled, Chunk, Claimed, Failed, Received, Recognised
 
@@ -54,6 +57,8 @@ _LONG_POLL_S: Final = 2
 """A stopping worker must wait for its last receive, or what that brings stays hidden. 30 calls a minute when idle."""
 _LAST_RECEIVE_S: Final = 5.0
 """How long a stopping worker waits for that; a queue that does not answer must not keep it."""
+_LAST_REPORT_S: Final = 2.0
+"""How long it waits for its reports to end; one that was left unsaid is forgotten in seconds anyway."""
 _IO_THREADS: Final = 8
 """Calls to the store and the table that wait at the same time, at each end of the pipe."""
 _RECORDED_AT_ONCE: Final = 16
@@ -71,6 +76,7 @@ class Flow:
         store: ObjectStore,
         work_queue: WorkQueue,
         table: ItemTable,
+        registry: WorkerRegistry,
         clock: Clock,
         settings: WorkerSettings,
         protection: TaskProtection | None = None,
@@ -79,6 +85,7 @@ class Flow:
         self._store = store
         self._work_queue = work_queue
         self._table = table
+        self._registry = registry
         self._clock = clock
         self._settings = settings
         self._protection = protection
@@ -94,6 +101,7 @@ class Flow:
         self._preparing = ThreadPoolExecutor(_IO_THREADS, thread_name_prefix="prepare")
         self._batcher = MicroBatcher(most=self._most_chunks)
         self._watch = PassWatch()
+        self._meter = Meter(engine=settings.engine, micro_batch_max=self._most_chunks, clock=clock)
         self._results: queue.SimpleQueue[Recognised | Failed | None] = queue.SimpleQueue()
         self._publishing = ThreadPoolExecutor(_IO_THREADS, thread_name_prefix="publish")
         self._ended: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
@@ -132,6 +140,7 @@ class Flow:
             self._start("heartbeat", self._keep_leases)
             if (protection := self._protection) is not None:
                 self._start("protection", lambda: self._keep_protection(protection))
+            reporting = self._start("report", self._report)
             receiving = self._start("receive", lambda: self._receive(decoder))
             self._start("watchdog", lambda: self._watch_passes(receiving))
             later_stages = [
@@ -149,6 +158,7 @@ class Flow:
             self._publishing.shutdown(wait=False, cancel_futures=True)
             self._leases.give_back(self._leases.held(), visibility_s=0)
             self._finished.set()
+            reporting.join(_LAST_REPORT_S)
         if settings.ready_file is not None:
             settings.ready_file.unlink(missing_ok=True)
         _logger.info("worker_stopped", extra={"is_broken": self._is_broken})
@@ -259,13 +269,19 @@ class Flow:
         self._engine.unload()
 
     def _run_pass(self, chunks: Sequence[Chunk], *, idle_s: float) -> None:
+        audio_s = sum(chunk.duration_s for chunk in chunks)
         self._watch.start(chunk.claimed.key for chunk in chunks)
+        self._meter.pass_began()
         outcomes = infer(chunks, self._engine)
+        self._meter.pass_ended(audio_s=audio_s, chunks=len(chunks))
         run_s = self._watch.stop()
-        failed = {outcome.claimed.key: outcome for outcome in outcomes if isinstance(outcome, Failed)}
+        failed: dict[str, Failed] = {}
         for outcome in outcomes:
             if isinstance(outcome, Recognised):
                 self._results.put(outcome)
+            else:
+                before = failed.get(outcome.claimed.key)
+                failed[outcome.claimed.key] = outcome if before is None else add_spent(before, outcome)
         # Last, so that nothing of a failed item follows its failure.
         for key, failure in failed.items():
             self._batcher.withdraw(key)
@@ -278,7 +294,7 @@ class Flow:
                 "chunks": len(chunks),
                 "fill": len(chunks) / self._most_chunks,
                 "failed": len(failed),
-                "audio_s": sum(chunk.duration_s for chunk in chunks),
+                "audio_s": audio_s,
                 "longest_s": max(chunk.duration_s for chunk in chunks),
                 "run_s": run_s,
                 "idle_s": idle_s,
@@ -291,8 +307,7 @@ class Flow:
         assembler = Assembler()
         while (result := self._results.get()) is not None:
             if isinstance(result, Failed):
-                assembler.drop(result.claimed.key)
-                self._publishing.submit(self._publish, result)
+                self._publishing.submit(self._publish, assembler.drop(result))
             elif (assembled := assembler.add(result)) is not None:
                 self._publishing.submit(self._publish, assembled)
 
@@ -316,7 +331,7 @@ class Flow:
             ended = [one for one in group if one is not None]
             try:
                 if ended:
-                    self._publisher.record(ended)
+                    self._record_all(ended)
             except Exception:
                 _logger.exception("record_bug", extra={"items": len(ended)})
                 for one in ended:
@@ -324,15 +339,25 @@ class Flow:
 
     def _record_alone(self, ended: Ended) -> None:
         try:
-            self._publisher.record([ended])
+            self._record_all([ended])
         except Exception:
             _logger.exception("record_bug", extra={"item_id": ended.claimed.item.item_id})
             self._publisher.retry_later(ended.claimed, _BUG)
+
+    def _record_all(self, ended: Sequence[Ended]) -> None:
+        if self._publisher.record(ended):
+            for one in ended:
+                self._meter.item_ended(audio_s=one.outcome.audio_s or 0.0)
 
     # -- beside the stages -------------------------------------------------------------------------------------
 
     def _keep_leases(self) -> None:
         self._leases.keep_alive(heartbeat_s=self._settings.heartbeat_s, until=self._finished)
+
+    def _report(self) -> None:
+        keep_reporting(
+            self._registry, lambda: self._meter.report(held_items=len(self._leases.held())), until=self._finished
+        )
 
     def _keep_protection(self, protection: TaskProtection) -> None:
         protection.keep(lambda: bool(self._leases.held()), until=self._finished)

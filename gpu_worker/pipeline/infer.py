@@ -1,7 +1,9 @@
 """Passing a micro-batch through the engine, and finding out which input was at fault when that fails."""
 
 import logging
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from asr_queue.errors import AsrQueueError, CallerError, EngineBrokenError, EngineOutOfMemoryError, RetryableError
 from gpu_worker.engine import Done, SpeechEngine, SpeechInput
@@ -16,25 +18,39 @@ def infer(chunks: Sequence[Chunk], engine: SpeechEngine) -> list[Recognised | Fa
     - Out of memory: each half is tried by itself, down to a chunk that does not fit alone; its item ends `error`.
     - Any other exception is a bug: each chunk is tried alone, and one that raises again makes its item come again.
 
+    What each pass took, one that failed too, is shared among its chunks by the length of their audio: the outcomes'
+    `device_s` come to the time of all passes.
+
     Raises:
         EngineBrokenError: no chunk can be recognised in this process; to try on would cost every item its attempts.
     """
+    began_s = time.monotonic()
     try:
-        return _pass(chunks, engine)
+        outcomes = _pass(chunks, engine)
+        pass_s = time.monotonic() - began_s
     except EngineOutOfMemoryError as error:
+        pass_s = time.monotonic() - began_s
         _logger.warning("engine_out_of_memory", extra={"chunks": len(chunks)})
         if len(chunks) == 1:
-            return [Failed(claimed=chunks[0].claimed, error=_too_large(chunks[0], error))]
-        middle = len(chunks) // 2
-        return infer(chunks[:middle], engine) + infer(chunks[middle:], engine)
+            outcomes = [_alone(chunks[0], _too_large(chunks[0], error))]
+        else:
+            middle = len(chunks) // 2
+            outcomes = infer(chunks[:middle], engine) + infer(chunks[middle:], engine)
     except EngineBrokenError:
         raise
     except Exception:
+        pass_s = time.monotonic() - began_s
         # The engine's own stage loop: a bug must cost the item that it concerns, not the worker.
         _logger.exception("engine_bug", extra={"chunks": len(chunks)})
         if len(chunks) == 1:
-            return [Failed(claimed=chunks[0].claimed, error=_BUG)]
-        return [outcome for chunk in chunks for outcome in infer([chunk], engine)]
+            outcomes = [_alone(chunks[0], _BUG)]
+        else:
+            outcomes = [outcome for chunk in chunks for outcome in infer([chunk], engine)]
+    audio_s = sum(chunk.duration_s for chunk in chunks)
+    return [
+        replace(outcome, device_s=(outcome.device_s or 0.0) + pass_s * chunk.duration_s / audio_s)
+        for outcome, chunk in zip(outcomes, chunks, strict=True)
+    ]
 
 
 _BUG = RetryableError("engine_bug", "The engine failed at this item alone.")
@@ -51,11 +67,15 @@ def _pass(chunks: Sequence[Chunk], engine: SpeechEngine) -> list[Recognised | Fa
         for chunk in chunks
     ]
     return [
-        Recognised(chunk=chunk, recognition=outcome.value)
+        Recognised(chunk=chunk, recognition=outcome.value, micro_batch=len(chunks))
         if isinstance(outcome, Done)
-        else Failed(claimed=chunk.claimed, error=outcome.error)
+        else Failed(claimed=chunk.claimed, error=outcome.error, micro_batch=len(chunks))
         for chunk, outcome in zip(chunks, engine.run(inputs), strict=True)
     ]
+
+
+def _alone(chunk: Chunk, error: AsrQueueError) -> Failed:
+    return Failed(claimed=chunk.claimed, error=error, micro_batch=1)
 
 
 def _too_large(chunk: Chunk, error: AsrQueueError) -> CallerError:

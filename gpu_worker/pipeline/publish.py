@@ -71,7 +71,8 @@ class Publisher:
                 self.retry_later(claimed, end.error)
                 return None
             error = ItemError(end.error.code, end.error.message)
-            return Ended(claimed=claimed, outcome=Outcome(item=claimed.item, error=error))
+            outcome = Outcome(item=claimed.item, error=error, device_s=end.device_s, micro_batch=end.micro_batch)
+            return Ended(claimed=claimed, outcome=outcome)
         try:
             size_bytes = persist(
                 lambda: write_transcript(claimed.item, transcript(end), store=self._store),
@@ -81,11 +82,17 @@ class Publisher:
         except RetryableError as error:
             self.retry_later(claimed, error)
             return None
-        outcome = Outcome(item=claimed.item, audio_s=end.audio_s, transcript_bytes=size_bytes)
+        outcome = Outcome(
+            item=claimed.item,
+            audio_s=end.audio_s,
+            device_s=end.device_s,
+            micro_batch=end.micro_batch,
+            transcript_bytes=size_bytes,
+        )
         return Ended(claimed=claimed, outcome=outcome)
 
-    def record(self, ended: Sequence[Ended]) -> None:
-        """Record outcomes together, then acknowledge their messages; those that cannot be recorded come again."""
+    def record(self, ended: Sequence[Ended]) -> bool:
+        """Record outcomes together, then acknowledge their messages; return False where they must come again."""
         outcomes = [one.outcome for one in ended]
         try:
             counts = persist(
@@ -102,10 +109,11 @@ class Publisher:
         except RetryableError as error:
             for one in ended:
                 self.retry_later(one.claimed, error)
-            return
+            return False
         self._leases.acknowledge([one.claimed.key for one in ended])
         for one, is_ours in zip(ended, counts, strict=True):
             _log_published(one, is_ours=is_ours)
+        return True
 
     def retry_later(self, work: Received | Claimed, error: AsrQueueError) -> None:
         """Give an item's message back, to come again after a wait that grows with each receive."""
@@ -155,6 +163,8 @@ def _log_published(ended: Ended, *, is_ours: bool) -> None:
             "code": error.code if error else None,
             "counts": is_ours,
             "audio_s": ended.outcome.audio_s,
+            "device_s": ended.outcome.device_s,
+            "micro_batch": ended.outcome.micro_batch,
             "queue_wait_s": queue_wait_s,
         },
     )

@@ -10,13 +10,15 @@ import pytest
 
 from asr_queue.adapters.aws import connect
 from asr_queue.adapters.dynamodb.table import DynamoItemTable
+from asr_queue.adapters.dynamodb.workers import DynamoWorkerRegistry
 from asr_queue.adapters.memory_clock import ManualClock
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
+from asr_queue.adapters.memory_workers import MemoryWorkerRegistry
 from asr_queue.adapters.sqs import SqsWorkQueue
 from asr_queue.adapters.system_clock import SystemClock
-from asr_queue.ports import ItemTable, ObjectStore, WorkQueue
+from asr_queue.ports import ItemTable, ObjectStore, WorkerRegistry, WorkQueue
 from asr_queue.settings import ResourceSettings
 from tests.contract import second_aws
 
@@ -80,6 +82,20 @@ def table(kind: str, clock: ManualClock, request: pytest.FixtureRequest) -> Iter
     client = _client(aws, "dynamodb")
     with second_aws.a_table(client) if kind == "moto" else nullcontext(aws["ASR_QUEUE_TABLE"]) as name:
         yield DynamoItemTable(client, name, clock=clock, row_retention_s=86_400)
+
+
+@pytest.fixture
+def registry(kind: str, clock: ManualClock, request: pytest.FixtureRequest) -> Iterator[WorkerRegistry]:
+    if kind == "fake":
+        yield MemoryWorkerRegistry()
+        return
+    aws = _emulator(kind, request)
+    client = _client(aws, "dynamodb")
+    with second_aws.a_table(client) if kind == "moto" else nullcontext(aws["ASR_QUEUE_TABLE"]) as name:
+        registry = DynamoWorkerRegistry(client, name)
+        yield registry
+        for report in registry.workers(now=clock.now() - timedelta(hours=1)):
+            registry.leave(report.worker_id)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from asr_queue.adapters.memory_clock import ManualClock
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
+from asr_queue.adapters.memory_workers import MemoryWorkerRegistry
 from asr_queue.domain.items import Item, Operation
 from asr_queue.errors import RetryableError
 from asr_queue.usecases.accept_upload import accept_upload
@@ -63,6 +64,19 @@ class SwitchedTable(MemoryTable):
         return super().finish_items(finished)
 
 
+class SwitchedRegistry(MemoryWorkerRegistry):
+    def __init__(self) -> None:
+        super().__init__()
+        self.reports = Switch()
+        self.has_bug = False
+
+    def report(self, report):
+        self.reports.check()
+        if self.has_bug:
+            raise ZeroDivisionError
+        super().report(report)
+
+
 class ImpatientQueue(MemoryQueue):
     """Ends an empty receive early, so that a worker that stops does not wait for it."""
 
@@ -98,6 +112,7 @@ class Rig:
         self.clock = ManualClock()
         self.store = SwitchedStore()
         self.table = SwitchedTable(self.clock)
+        self.registry = SwitchedRegistry()
         self.settings = WorkerSettings(
             bucket="bucket",
             table="table",
@@ -133,6 +148,7 @@ class Rig:
             store=self.store,
             work_queue=self.queue,
             table=self.table,
+            registry=self.registry,
             clock=self.clock,
             settings=self.settings,
             protection=self.protection,

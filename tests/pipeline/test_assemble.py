@@ -1,11 +1,16 @@
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr_queue.errors import CallerError
 from gpu_worker.pipeline.assemble import Assembler, join
+from gpu_worker.work import Failed
 from tests.pipeline.makers import chunks_of, claimed, recognised
+
+FAULT = CallerError("language_not_supported", "no")
 
 
 def test_an_item_comes_out_with_its_last_chunk_whatever_the_order():
@@ -23,9 +28,29 @@ def test_a_dropped_item_leaves_nothing_behind():
     assembler = Assembler()
     first, second = chunks_of(claimed("a"), 10.0, 12.0)
     assembler.add(recognised(first, "One"))
-    assembler.drop("handle-a")
-    assembler.drop("handle-nobody")
+    assembler.drop(Failed(claimed=first.claimed, error=FAULT))
+    assembler.drop(Failed(claimed=claimed("nobody"), error=FAULT))
     assert assembler.add(recognised(second, "two")) is None
+
+
+def test_an_item_takes_what_its_chunks_cost_along():
+    first, second = chunks_of(claimed("a"), 10.0, 12.0)
+    parts = [
+        replace(recognised(first, "One"), device_s=0.5, micro_batch=3),
+        replace(recognised(second, "two"), device_s=0.25, micro_batch=16),
+    ]
+    whole = join(parts)
+    assert (whole.device_s, whole.micro_batch) == (0.75, 16)
+
+
+def test_a_failure_takes_along_what_the_chunks_before_it_cost():
+    first, second = chunks_of(claimed("a"), 10.0, 12.0)
+    assembler = Assembler()
+    assembler.add(replace(recognised(first, "One"), device_s=0.5, micro_batch=3))
+    failed = assembler.drop(Failed(claimed=second.claimed, error=FAULT, device_s=0.25, micro_batch=1))
+    assert (failed.error, failed.device_s, failed.micro_batch) == (FAULT, 0.75, 3)
+    before_any_pass = assembler.drop(Failed(claimed=second.claimed, error=FAULT))
+    assert (before_any_pass.device_s, before_any_pass.micro_batch) == (None, None)
 
 
 @pytest.mark.parametrize(("language", "text"), [("zh", "你好世界"), ("en", "你好 世界")])

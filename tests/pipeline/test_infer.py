@@ -1,8 +1,13 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from asr_queue.errors import CallerError, EngineOutOfMemoryError, RetryableError
 from gpu_worker.engine import Done, Limits, Recognition
+from gpu_worker.pipeline import infer as infer_module
 from gpu_worker.pipeline.infer import infer
 from gpu_worker.work import Failed, Recognised
 from tests.pipeline.makers import chunks_of, claimed
@@ -108,3 +113,61 @@ def test_the_engine_is_told_what_the_item_asked_for(want_words):
     (outcome,) = infer(chunks_of(work, 1.0), ListeningEngine(never))
     assert (seen[0].language, seen[0].want_words) == ("de", want_words)
     assert not isinstance(outcome, Failed)
+
+
+class TestWhatItCosts:
+    """The clock is moved by the engine: a second a pass, and one more for each input."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch):
+        clock = SimpleNamespace(now_s=0.0)
+        monkeypatch.setattr(infer_module.time, "monotonic", lambda: clock.now_s)
+        return clock
+
+    def moving(self, clock, breaks):
+        def take_time(values):
+            clock.now_s += 1 + len(values)
+            breaks(values)
+
+        return FragileEngine(take_time)
+
+    def test_a_pass_is_shared_by_the_length_of_the_audio(self, clock):
+        chunks = [*chunks_of(claimed("a"), 9.0, 3.0), *chunks_of(claimed("b"), 4.0)]
+        outcomes = infer(chunks, self.moving(clock, never))
+        assert [one.device_s for one in outcomes] == [pytest.approx(4 * part / 16) for part in (9, 3, 4)]
+        assert [one.micro_batch for one in outcomes] == [3, 3, 3]
+
+    def test_a_refused_input_has_its_share_as_well(self, clock):
+        class RefusingEngine(FragileEngine):
+            def run(self, micro_batch):
+                from gpu_worker.engine import Failed as Refused
+
+                return [*super().run(micro_batch)[:-1], Refused(CallerError("language_not_supported", "no"))]
+
+        engine = RefusingEngine(self.moving(clock, never)._breaks)
+        outcomes = infer(chunks(1, 2), engine)
+        assert [one.device_s for one in outcomes] == [1.5, 1.5]
+        assert isinstance(outcomes[1], Failed)
+
+    @given(
+        lengths_s=st.lists(st.floats(0.1, 1200.0), min_size=1, max_size=16),
+        fits=st.integers(0, 16),
+        broken=st.sets(st.integers(0, 15)),
+    )
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_the_shares_come_to_the_time_of_all_passes_whatever_fails(self, clock, lengths_s, fits, broken):
+        def breaks(values):
+            if len(values) > fits:
+                raise EngineOutOfMemoryError("too much")
+            if broken.intersection(int(value) for value in values):
+                raise ZeroDivisionError
+
+        clock.now_s = 0.0
+        every = [
+            chunk
+            for n, length_s in enumerate(lengths_s)
+            for chunk in chunks_of(claimed(str(n)), length_s, samples=np.array([n], np.float32))
+        ]
+        outcomes = infer(every, self.moving(clock, breaks))
+        assert sum(one.device_s for one in outcomes) == pytest.approx(clock.now_s)
+        assert all(1 <= one.micro_batch <= max(fits, 1) for one in outcomes)

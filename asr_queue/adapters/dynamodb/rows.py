@@ -10,6 +10,7 @@
 | typical     | TYPICAL#<operation>    | META           |
 | usage       | USAGE#<tenant>         | SHARD#<number> |
 | requests    | RATE#<sha256>#<second> | META           |
+| worker      | WORKERS                | <worker_id>    |
 
 Instants are milliseconds since 1970, so that they compare in conditions; `purge_at` is seconds, as DynamoDB's time
 to live wants it. A row is in the index `due` while it has `due_shard` and `due_at`, and in `listing` while it has
@@ -84,6 +85,11 @@ def requests_key(key_hash: str, second: int) -> Row:
     return {"pk": f"RATE#{key_hash}#{second}", "sk": META}
 
 
+def worker_key(worker_id: str) -> Row:
+    """Key of a worker's report on itself."""
+    return {"pk": "WORKERS", "sk": worker_id}
+
+
 def due_shard(kind: Due, row_id: str) -> str:
     """Partition of the index `due` that a row is in while it is due some time."""
     return f"DUE#{kind}#{zlib.crc32(row_id.encode()) % SHARDS}"
@@ -97,6 +103,12 @@ def due_shards(kind: Due) -> list[str]:
 def to_ms(instant: datetime) -> int:
     """Milliseconds since 1970."""
     return round(instant.timestamp() * 1000)
+
+
+def from_ms(milliseconds: Decimal | int) -> datetime:
+    """Return the instant so many milliseconds after 1970 began."""
+    whole_s, rest_ms = divmod(int(milliseconds), 1000)
+    return datetime.fromtimestamp(whole_s, UTC).replace(microsecond=rest_ms * 1000)
 
 
 def to_s(instant: datetime, plus_s: int = 0) -> int:
@@ -137,8 +149,8 @@ def to_file(row: Mapping[str, Any]) -> File:
         object_key=row["object_key"],
         size_bytes=int(row["size_bytes"]),
         content_type=row["content_type"],
-        created_at=_from_ms(row["created_at"]),
-        expires_at=_from_ms(row["expires_at"]),
+        created_at=from_ms(row["created_at"]),
+        expires_at=from_ms(row["expires_at"]),
         file_name=row["file_name"],
         is_awaited=row.get("awaited", False),
         parts_id=row.get("parts_id"),
@@ -170,7 +182,7 @@ def to_batch(row: Mapping[str, Any]) -> Batch:
         batch_id=row["batch_id"],
         tenant=row["tenant"],
         total=int(row["total"]),
-        created_at=_from_ms(row["created_at"]),
+        created_at=from_ms(row["created_at"]),
         label=row["label"],
         priority=Priority(row.get("priority", Priority.NORMAL)),
         callback_url=row.get("callback_url"),
@@ -220,7 +232,7 @@ def to_item(row: Mapping[str, Any]) -> Item:
         operation=Operation(row["operation"]),
         upload_id=row["upload_id"],
         upload_key=row["upload_key"],
-        created_at=_from_ms(row["created_at"]),
+        created_at=from_ms(row["created_at"]),
         custom_id=row.get("custom_id"),
         text=row["text"],
         prompt=row.get("prompt", ""),
@@ -282,7 +294,7 @@ def to_api_key(row: Mapping[str, Any]) -> ApiKey:
         key_hash=row["key_hash"],
         tenant=row["tenant"],
         name=row["name"],
-        created_at=_from_ms(row["created_at"]),
+        created_at=from_ms(row["created_at"]),
         revoked_at=_instant(row, "revoked_at"),
         limits=Limits(**{limit.name: _whole(row, f"max_{limit.name}") for limit in fields(Limits)}),
     )
@@ -293,9 +305,4 @@ def _whole(row: Mapping[str, Any], name: str) -> int | None:
 
 
 def _instant(row: Mapping[str, Any], name: str) -> datetime | None:
-    return _from_ms(row[name]) if name in row else None
-
-
-def _from_ms(milliseconds: Decimal | int) -> datetime:
-    whole_s, rest_ms = divmod(int(milliseconds), 1000)
-    return datetime.fromtimestamp(whole_s, UTC).replace(microsecond=rest_ms * 1000)
+    return from_ms(row[name]) if name in row else None
