@@ -1,4 +1,4 @@
-"""What a person or a log sees while recordings are transcribed: a bar on a terminal, plain lines elsewhere.
+"""What a person or a log sees while recordings are transcribed: a live picture on a terminal, plain lines elsewhere.
 
 It goes to standard error; standard output carries transcripts alone.
 """
@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import typer
-from rich import progress as bars
 from rich.console import Console
 
+from asr_queue.cli.live_screen import LiveScreen
 from asr_queue.cli.printable import printable
+from asr_queue.cli.summary import Summary
 from asr_queue.client import Progress
 
 
@@ -27,29 +28,32 @@ class Screen(Protocol):
         """Leave the terminal as it was."""
 
     def progress(self, counts: Progress) -> None:
-        """Note new counts; may be called from another thread."""
+        """Note what has moved; may be called from another thread."""
 
     def text(self, text: str) -> None:
         """Print to standard output."""
 
     def done(self, name: str) -> None:
-        """Note that a recording is transcribed."""
+        """Tell that a recording is transcribed, once the summary counts it."""
 
     def failed(self, name: str, reason: str) -> None:
-        """Note that a recording failed."""
+        """Tell that a recording failed, once the summary counts it."""
+
+    def finish(self) -> None:
+        """Tell what the run came to; called after the screen was left."""
 
 
-def screen(total: int) -> Screen:
+def screen(summary: Summary) -> Screen:
     """Return the screen that fits where standard error goes."""
-    return Bar(total) if sys.stderr.isatty() else Lines(total)
+    console = Console(stderr=True)
+    return LiveScreen(summary, console) if sys.stderr.isatty() and not console.is_dumb_terminal else Lines(summary)
 
 
 class Lines:
     """A line for each finished recording; a single one that is done speaks for itself."""
 
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._finished = 0
+    def __init__(self, summary: Summary) -> None:
+        self._summary = summary
 
     def __enter__(self) -> Self:
         """Nothing to prepare."""
@@ -68,63 +72,17 @@ class Lines:
         typer.echo(text, nl=False)
 
     def done(self, name: str) -> None:
-        """Count on."""
-        self._finished += 1
-        if self._total > 1:
-            typer.echo(printable(f"[{self._finished}/{self._total}] done {name}"), err=True)
+        """Tell of one among several."""
+        if self._summary.total > 1:
+            self._tell(f"done {name}")
 
     def failed(self, name: str, reason: str) -> None:
-        """Count on."""
-        self._finished += 1
-        typer.echo(printable(f"[{self._finished}/{self._total}] failed {name}: {reason}"), err=True)
+        """Tell why."""
+        self._tell(f"failed {name}: {reason}")
 
+    def finish(self) -> None:
+        """A line of counts."""
+        typer.echo(self._summary.line(), err=True)
 
-class Bar:
-    """A bar that stays below whatever is printed, and is gone at the end."""
-
-    def __init__(self, total: int) -> None:
-        self._bar = bars.Progress(
-            bars.SpinnerColumn(),
-            bars.MofNCompleteColumn(),
-            bars.BarColumn(),
-            bars.TimeElapsedColumn(),
-            bars.TextColumn("{task.description}"),
-            console=Console(stderr=True),
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._task = self._bar.add_task("starting", total=total)
-
-    def __enter__(self) -> Self:
-        """Draw the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Erase the bar."""
-        self._bar.stop()
-
-    def progress(self, counts: Progress) -> None:
-        """Move the bar."""
-        description = f"{counts.uploaded} uploaded" + (f", {counts.failed} failed" if counts.failed else "")
-        self._bar.update(self._task, completed=counts.done + counts.failed, description=description)
-
-    def text(self, text: str) -> None:
-        """Print above the bar where both share the terminal."""
-        if sys.stdout.isatty():
-            self._above(text.removesuffix("\n"))
-        else:
-            typer.echo(text, nl=False)
-
-    def done(self, name: str) -> None:
-        """The bar has moved already."""
-
-    def failed(self, name: str, reason: str) -> None:
-        """Print above the bar."""
-        self._above(printable(f"failed {name}: {reason}"))
-
-    def _above(self, text: str) -> None:
-        self._bar.console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)
+    def _tell(self, what: str) -> None:
+        typer.echo(printable(f"[{self._summary.finished}/{self._summary.total}] {what}"), err=True)

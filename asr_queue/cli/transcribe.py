@@ -15,6 +15,7 @@ from asr_queue.cli.recordings import Found, find
 from asr_queue.cli.screen import screen
 from asr_queue.cli.server import KeyOption, Server, UrlOption, connected, find_server
 from asr_queue.cli.sink import Sink
+from asr_queue.cli.summary import Summary
 from asr_queue.client import Client, QueueClientError
 from asr_queue.client.protocol import displayable
 from asr_queue.domain.languages import resolve
@@ -100,24 +101,26 @@ def _run(client: Client, found: Found, sink: Sink, *, language: str, timestamps:
     """Transcribe what was found; return how many failed."""
     began_s = time.monotonic()
     recordings = {recording.path: recording for recording in found.recordings}
-    done, failed, audio_s = 0, 0, 0.0
-    with screen(len(recordings) + len(found.problems)) as shown:
+    summary = Summary(len(recordings) + len(found.problems))
+
+    def fail(path: Path, reason: str) -> None:
+        name = displayable(str(path))
+        summary.failures.append((name, reason))
+        shown.failed(name, reason)
+
+    with screen(summary) as shown:
         for path, reason in found.problems:
-            failed += 1
-            shown.failed(displayable(str(path)), reason)
+            fail(path, reason)
         results = client.transcribe(recordings, language=language, timestamps=timestamps, on_progress=shown.progress)
         for result in results:
             failure = sink.take(recordings[result.path], result, shown)
-            name = displayable(str(result.path))
             if failure is None:
-                done += 1
-                audio_s += result.audio_s or 0.0
-                shown.done(name)
+                summary.done += 1
+                summary.audio_s += result.audio_s or 0.0
+                shown.done(displayable(str(result.path)))
             else:
-                failed += 1
-                shown.failed(name, failure)
-    if done + failed > 1:
-        took_s = time.monotonic() - began_s
-        audio = f"; {audio_s:.1f} s of audio in {took_s:.1f} s" if audio_s else f" in {took_s:.1f} s"
-        typer.echo(f"{done} done, {failed} failed{audio}", err=True)
-    return failed
+                fail(result.path, failure)
+    summary.took_s = time.monotonic() - began_s
+    if summary.total > 1:
+        shown.finish()
+    return len(summary.failures)

@@ -22,7 +22,7 @@ from asr_queue.client.errors import (
 )
 from asr_queue.client.pacing import PollPolicy, RetryPolicy
 from asr_queue.client.protocol import transcribe_item
-from asr_queue.client.results import ItemResult, Progress
+from asr_queue.client.results import FileProgress, FileState, ItemResult, Progress
 from asr_queue.wire.api import ItemAnswer, StatusAnswer, SubmitAnswer, SubmitItem, UploadAnswer
 from asr_queue.wire.transcript import Transcript, TranscriptWord
 
@@ -32,6 +32,8 @@ __all__ = [
     "BadAnswerError",
     "Client",
     "DeadlineError",
+    "FileProgress",
+    "FileState",
     "ItemAnswer",
     "ItemFailedError",
     "ItemResult",

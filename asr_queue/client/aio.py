@@ -175,7 +175,7 @@ class AsyncClient:
             timestamps: whether transcripts are to have word times.
             label: of each batch; at most 500 characters.
             deadline_s: what is not finished by then gets a DeadlineError as its result.
-            on_progress: told the counts at each change.
+            on_progress: told the counts, and which file has moved, at each change.
         """
         options = TranscribeOptions(
             language=language, timestamps=timestamps, label=label, deadline_s=deadline_s, on_progress=on_progress

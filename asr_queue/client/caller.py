@@ -14,7 +14,7 @@ from asr_queue.client.direct import StoreConnection, is_loopback
 from asr_queue.client.errors import ApiError, SourceError, TransportError
 from asr_queue.client.pacing import RetryPolicy
 from asr_queue.client.protocol import Call, as_error, complete_call, presign_call, status_call, upload_call
-from asr_queue.client.sources import Uploadable, name_of, open_source
+from asr_queue.client.sources import OnSent, Uploadable, name_of, open_source, telling
 from asr_queue.wire.api import PresignAnswer, UploadAnswer
 
 T = TypeVar("T")
@@ -85,10 +85,15 @@ class Caller:
                 return await once()
         raise AssertionError("a retry loop ends with a return or an error")
 
-    async def upload(self, source: Uploadable, *, file_name: str | None = None) -> UploadAnswer:
+    async def upload(
+        self, source: Uploadable, *, file_name: str | None = None, on_sent: OnSent | None = None
+    ) -> UploadAnswer:
         """Make the first call of the contract, streaming the source from where it is.
 
         What is too large for a Lambda function goes straight to the store, if the server can arrange that.
+
+        Args:
+            on_sent: told from time to time how far it is.
 
         Raises:
             SourceError: it cannot be read.
@@ -98,8 +103,9 @@ class Caller:
             size_bytes = file.seek(0, io.SEEK_END)
             file.seek(0)
             if size_bytes > _THROUGH_API_MAX_BYTES and (presigned := await self._presigned(name, size_bytes)):
-                return await self._upload_to_store(presigned, name, file)
-            return await self.call(upload_call(), upload=(name, file))
+                return await self._upload_to_store(presigned, name, file, size_bytes, on_sent)
+            streamed = telling(file, size_bytes, on_sent) if on_sent else file
+            return await self.call(upload_call(), upload=(name, streamed))
 
     async def _presigned(self, name: str, size_bytes: int) -> PresignAnswer | None:
         """Ask where the bytes go; None where they can only go through the API."""
@@ -115,12 +121,17 @@ class Caller:
         # The store of a system on another machine's loopback: here that is somebody else, or nobody.
         return None if leads_here and not is_loopback(self._url.host) else answer
 
-    async def _upload_to_store(self, presigned: PresignAnswer, name: str, file: IO[bytes]) -> UploadAnswer:
+    async def _upload_to_store(
+        self, presigned: PresignAnswer, name: str, file: IO[bytes], size_bytes: int, on_sent: OnSent | None
+    ) -> UploadAnswer:
         if presigned.url is not None:
-            post = partial(self._store.post_form, presigned.url, presigned.fields or {}, name, file)
+            streamed = telling(file, size_bytes, on_sent) if on_sent else file
+            post = partial(self._store.post_form, presigned.url, presigned.fields or {}, name, streamed)
             await self._repeated(post, self._retry)
         for part in presigned.parts or ():
             await self._repeated(partial(self._store.put_part, part, name, file), self._retry)
+            if on_sent:
+                on_sent(part.offset_bytes + part.size_bytes, size_bytes)
         return await self.call(complete_call(presigned.file_id))
 
     async def check_access(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,6 +26,41 @@ class ItemResult:
     """Length of the audio, where the server said so."""
 
 
+class FileState(StrEnum):
+    """Where one file is: in this order, but that it may fail at any place."""
+
+    UPLOADING = "uploading"
+    UPLOADED = "uploaded"
+    """It waits for others, to be submitted with them."""
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    """A worker has it."""
+    FETCHING = "fetching"
+    """Its transcript is made, and on its way or about to be."""
+    DONE = "done"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self in (FileState.DONE, FileState.FAILED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileProgress:
+    """How far one file has come."""
+
+    number: int
+    """From 1, in the order of the sources: a path may come twice."""
+    path: Path
+    """The source, as it was given."""
+    state: FileState
+    sent_bytes: int = 0
+    """How much of the upload is on its way; falls back where it is sent again."""
+    size_bytes: int = 0
+    """Of the whole upload; 0 until it begins."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Counts of files so far; each goes from `started` to `uploaded` to `submitted` to `done`, or fails on the way."""
@@ -37,6 +73,8 @@ class Progress:
     failed: int = 0
     audio_s: float = 0.0
     """Total length of the audio of what is done, as far as the server tells."""
+    file: FileProgress | None = None
+    """The file that has just moved; None before the first."""
 
 
 OnProgress: TypeAlias = Callable[[Progress], None]

@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -21,7 +22,7 @@ from asr_queue.client.caller import Caller
 from asr_queue.client.errors import ApiError, BadAnswerError, DeadlineError, ItemFailedError, QueueClientError
 from asr_queue.client.pacing import PollPolicy, PollTimer, is_retryable
 from asr_queue.client.protocol import displayable, fetch_call, status_call, submit_call, transcribe_item
-from asr_queue.client.results import ItemResult, OnProgress, Progress
+from asr_queue.client.results import FileProgress, FileState, ItemResult, OnProgress, Progress
 from asr_queue.domain.items import ItemStatus
 from asr_queue.wire.api import ItemAnswer
 
@@ -62,6 +63,8 @@ class _Job:
     """One source on its way."""
 
     path: Path
+    number: int
+    state: FileState = FileState.UPLOADING
     file_id: str = ""
     uploaded_at_s: float = 0.0
     batch_id: str | None = None
@@ -125,9 +128,9 @@ class Transcription:
         if path is None:
             self._slots.release()
             return None
-        job = _Job(Path(path))
+        job = _Job(Path(path), self._progress.started + 1)
         self._open.add(job)
-        self._count(started=1)
+        self._move(job, FileState.UPLOADING, started=1)
         return job
 
     async def _upload_all(self) -> None:
@@ -141,14 +144,15 @@ class Transcription:
             if self._hopeless:
                 self._fail(job, self._hopeless)
                 continue
+            on_sent = partial(self._tell, job) if self._options.on_progress else None
             try:
-                job.file_id = (await self._caller.upload(job.path)).file_id
+                job.file_id = (await self._caller.upload(job.path, on_sent=on_sent)).file_id
             except QueueClientError as error:
                 await self._judge(error)
                 self._fail(job, error)
                 continue
             job.uploaded_at_s = time.monotonic()
-            self._count(uploaded=1)
+            self._move(job, FileState.UPLOADED, uploaded=1)
             self._uploaded.put_nowait(job)
 
     async def _submit_all(self, tasks: asyncio.TaskGroup) -> None:
@@ -204,7 +208,7 @@ class Transcription:
             return
         for job, item_id in zip(group, answer.item_ids, strict=True):
             job.batch_id, job.item_id = answer.batch_id, item_id
-        self._count(submitted=len(group))
+            self._move(job, FileState.QUEUED, submitted=1)
         tasks.create_task(self._follow(answer.batch_id, {str(job.item_id): job for job in group}, tasks))
 
     async def _follow(self, batch_id: str, jobs: dict[str, _Job], tasks: asyncio.TaskGroup) -> None:
@@ -235,12 +239,19 @@ class Transcription:
     def _settle(self, items: Iterable[ItemAnswer], jobs: dict[str, _Job], tasks: asyncio.TaskGroup) -> None:
         """Take what is final out of `jobs`: fail it, or begin to fetch its transcript."""
         for item in items:
-            if not item.status.is_final or (job := jobs.pop(item.item_id, None)) is None:
+            if (job := jobs.get(item.item_id)) is None:
                 continue
+            if not item.status.is_final:
+                # A worker that has given an item up leaves it queued again.
+                if job.state != (state := FileState(item.status)):
+                    self._move(job, state)
+                continue
+            del jobs[item.item_id]
             job.audio_s = item.audio_s
             if item.status is ItemStatus.ERROR:
                 self._fail(job, ItemFailedError(item.error_code or "item_failed", item.error or "no reason was given"))
             elif item.url:
+                self._move(job, FileState.FETCHING)
                 tasks.create_task(self._fetch(job, item))
             else:
                 self._fail(job, BadAnswerError(f"item {item.item_id} is done but has no url"))
@@ -285,15 +296,23 @@ class Transcription:
         self._open.discard(job)
         self._results.put_nowait(replace(result, batch_id=job.batch_id, item_id=job.item_id, audio_s=job.audio_s))
         if result.error is None:
-            self._count(done=1, audio_s=job.audio_s or 0.0)
+            self._move(job, FileState.DONE, done=1, audio_s=job.audio_s or 0.0)
         else:
-            self._count(failed=1)
+            self._move(job, FileState.FAILED, failed=1)
 
-    def _count(self, **steps: float) -> None:
+    def _move(self, job: _Job, state: FileState, **steps: float) -> None:
+        """Note where a file is now, add to the counts, and tell the caller."""
+        job.state = state
         moved = {name: getattr(self._progress, name) + step for name, step in steps.items()}
         self._progress = replace(self._progress, **moved)
+        self._tell(job)
+
+    def _tell(self, job: _Job, sent_bytes: int = 0, size_bytes: int = 0) -> None:
         if self._options.on_progress:
-            self._options.on_progress(self._progress)
+            file = FileProgress(
+                number=job.number, path=job.path, state=job.state, sent_bytes=sent_bytes, size_bytes=size_bytes
+            )
+            self._options.on_progress(replace(self._progress, file=file))
 
 
 async def _unwrapped(run: asyncio.Task[None]) -> None:

@@ -1,76 +1,92 @@
-"""`asr-queue transcribe` on a real terminal (a pty): the bar is for people, and gone at the end."""
+"""`asr-queue transcribe` on a real terminal (a pty): the live screen is for people, and gone at the end."""
 
-import os
-import pty
 import re
-import select
-import subprocess
-import time
 from pathlib import Path
 
-from tests.cli.conftest import COMMAND, environment
+from tests.cli.terminals import CTRL_C, SHOW_CURSOR, on_terminal
 from tests.client.contract_server import KEY, ContractServer, Slow
 
-_SHOW_CURSOR = "\x1b[?25h"
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+def named(server: ContractServer) -> dict[str, str]:
+    return {"ASR_QUEUE_URL": server.url, "ASR_QUEUE_API_KEY": KEY}
 
 
-def on_terminal(server: ContractServer, cwd: Path, *arguments: str, stdout: int | None = None) -> tuple[int, str]:
-    """Run the command with a terminal of its own; return its exit status and all that the terminal was sent."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=cwd,
-        env=environment(ASR_QUEUE_URL=server.url, ASR_QUEUE_API_KEY=KEY, TERM="xterm-256color", COLUMNS="100"),
-        stdin=theirs,
-        stdout=theirs if stdout is None else stdout,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    seen = b""
-    deadline_s = time.monotonic() + 60
-    try:
-        while time.monotonic() < deadline_s:
-            if not select.select([ours], [], [], 0.1)[0]:
-                continue
-            try:
-                block = os.read(ours, 65_536)
-            except OSError:  # Linux: the other side is closed
-                break
-            if not block:
-                break
-            seen += block
-        return process.wait(60), seen.decode()
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-
-
-def test_a_bar_moves_below_what_is_printed_and_is_gone_at_the_end(server: ContractServer, recordings: Path) -> None:
+def test_a_bar_moves_below_what_is_printed_and_a_table_ends_it(server: ContractServer, recordings: Path) -> None:
+    server.polls_to_finish = 3
     server.always["fetch"] = Slow(0.5)
-    status, seen = on_terminal(server, recordings.parent, "transcribe", "recordings")
-    assert status == 1
-    plain = _CONTROL.sub("", seen)
-    assert re.search(r"0/4 .*4 uploaded", plain)
-    assert re.search(r"1/4 .*1 failed", plain), "the broken file was counted while the others were on their way"
+    with on_terminal(recordings.parent, "transcribe", "recordings", extra=named(server)) as terminal:
+        assert terminal.ended() == 1
+    plain = terminal.plain
+    assert re.search(r"0/4 .*left -", plain)
+    assert re.search(r"4 queued\r\n *queued +recordings/a/talk.mp3 +0:00:0", plain)
+    assert re.search(r"4 processing\r\n *processing +recordings/a/talk.mp3 +0:00:0", plain)
+    assert re.search(r"1/4 .*left 0:0\d:\d\d", plain), "the broken file was counted while the others were on their way"
+    assert re.search(r" *fetching +recordings/a/talk.mp3", plain)
     assert "==> recordings/a/talk.mp3 <==\r\nfirst talk.\r\n" in plain
     assert "failed recordings/b/broken.wav: Invalid audio format" in plain
-    assert _SHOW_CURSOR in seen
-    assert re.match(r"3 done, 1 failed in [\d.]+ s\s*$", plain.splitlines()[-1].rpartition("\r")[2])
+    assert SHOW_CURSOR in terminal.seen
+    table = plain[plain.rindex("files ") :]
+    assert re.match(r"files +4 *\r\ndone +3 *\r\nfailed +1 *\r\nwall time +0:00:\d\d", table)
+    assert re.search(r"recordings/b/broken\.wav +Invalid audio format: not audio", table)
+    assert "queued" not in table
+
+
+def test_an_upload_shows_how_far_it_is(server: ContractServer, tmp_path: Path) -> None:
+    (tmp_path / "long.wav").write_bytes(b"bad" + bytes(2_999_997))
+    server.always["upload"] = Slow(0.5)
+    with on_terminal(tmp_path, "transcribe", "long.wav", extra=named(server)) as terminal:
+        terminal.until(r"uploading +long\.wav +3\.0 MB of 3\.0 MB")
+        assert terminal.ended() == 1
+
+
+def test_ctrl_c_in_the_middle_leaves_the_terminal_in_order(server: ContractServer, recordings: Path) -> None:
+    server.polls_to_finish = 10**9
+    with on_terminal(recordings.parent, "transcribe", "recordings", extra=named(server)) as terminal:
+        terminal.until(r"4 processing")
+        terminal.type(CTRL_C)
+        assert terminal.ended() == 130
+    assert SHOW_CURSOR in terminal.seen[terminal.seen.rindex("processing") :]
+    assert "Traceback" not in terminal.plain
+
+
+def test_many_files_take_no_more_lines_than_there_are(server: ContractServer, tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"{number:02}.wav").write_text("words")
+    server.polls_to_finish = 10**9
+    with on_terminal(tmp_path, "transcribe", ".", rows=9, columns=60, extra=named(server)) as terminal:
+        terminal.until(r"40 processing")
+        terminal.forget()
+        pictures = terminal.until(r"0/40[\s\S]*0/40[\s\S]*0/40").split("0/40")[1:-1]
+        terminal.type(CTRL_C)
+        terminal.ended()
+    assert all(picture.count("processing  ") == 5 for picture in pictures)
+    # What the terminal echoes of Ctrl-C still fits the line, so that all of the picture can be erased.
+    assert max(len(line) for picture in pictures for line in picture.splitlines()) == 58
 
 
 def test_what_goes_into_a_pipe_has_no_bar_in_it(server: ContractServer, recordings: Path, tmp_path: Path) -> None:
-    with (tmp_path / "texts").open("wb") as texts:
-        status, seen = on_terminal(server, recordings.parent, "transcribe", "recordings/a", stdout=texts.fileno())
-    assert status == 0
+    arguments = ("transcribe", "recordings/a")
+    with (
+        (tmp_path / "texts").open("wb") as texts,
+        on_terminal(recordings.parent, *arguments, stdout=texts.fileno(), extra=named(server)) as terminal,
+    ):
+        assert terminal.ended() == 0
     assert (tmp_path / "texts").read_text() == "==> recordings/a/talk.mp3 <==\nfirst talk.\n\n"
-    assert "first talk" not in seen
-    assert "0/1" in seen
+    assert "first talk" not in terminal.seen
+    assert "0/1" in terminal.seen
 
 
 def test_a_long_line_is_not_broken_for_the_terminal(server: ContractServer, recordings: Path) -> None:
     text = "word " * 100 + "[bold]end[/bold] :smile:"
     (recordings / "a" / "talk.mp3").write_text(text)
-    _, seen = on_terminal(server, recordings.parent, "transcribe", "recordings/a/talk.mp3")
-    assert text + "\r\n" in _CONTROL.sub("", seen)
+    with on_terminal(recordings.parent, "transcribe", "recordings/a/talk.mp3", extra=named(server)) as terminal:
+        terminal.ended()
+    assert text + "\r\n" in terminal.plain
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(server: ContractServer, recordings: Path) -> None:
+    extra = {**named(server), "TERM": "dumb"}
+    with on_terminal(recordings.parent, "transcribe", "recordings", extra=extra) as terminal:
+        assert terminal.ended() == 1
+    assert "/4] done recordings/a/talk.mp3\r\n" in terminal.seen
+    assert "\x1b" not in terminal.seen

@@ -61,7 +61,7 @@ class ContractServer:
 
     url: str = ""
     polls_to_finish: int = 1
-    """A batch is finished at this poll."""
+    """A batch is finished at this poll: queued at the first before it, processing at those between."""
     faults: dict[Step, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
     always: dict[Step, Fault] = field(default_factory=dict)
     calls: list[tuple[Step, float]] = field(default_factory=list)
@@ -115,10 +115,11 @@ class ContractServer:
             batch = self.batches[batch_id]
             batch["polls"] += 1
             is_finished = batch["polls"] >= self.polls_to_finish
+            unfinished = "queued" if batch["polls"] == 1 else "processing"
         items = []
         for item, item_id in zip(batch["items"], batch["item_ids"], strict=True):
             is_bad = self.uploads[item["ref_audio"]][1].startswith(b"bad")
-            state = "queued" if not is_finished else "error" if is_bad else "done"
+            state = unfinished if not is_finished else "error" if is_bad else "done"
             items.append(
                 {
                     "item_id": item_id,
@@ -129,7 +130,7 @@ class ContractServer:
                 }
             )
         done, failed = (sum(item["status"] == state for item in items) for state in ("done", "error"))
-        status = "queued" if not is_finished else "completed" if not failed else "partial" if done else "error"
+        status = unfinished if not is_finished else "completed" if not failed else "partial" if done else "error"
         return {
             "batch_id": batch_id,
             "label": batch["label"],

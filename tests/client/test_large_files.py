@@ -1,5 +1,6 @@
 """What is too large for the API goes straight to the store, without the key."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -14,7 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from asr_queue.client import ApiError, Client, TransportError
-from asr_queue.client.caller import _THROUGH_API_MAX_BYTES
+from asr_queue.client.caller import _THROUGH_API_MAX_BYTES, Caller
 from asr_queue.client.pacing import RetryPolicy
 
 LARGE = bytes(range(256)) * (_THROUGH_API_MAX_BYTES // 256 + 1)
@@ -134,6 +135,22 @@ def test_a_very_large_file_is_put_in_parts(both: Both, client: Client) -> None:
     assert len(both.parts) == 3
     assert both.keys_seen == {None}
     assert both.completed == 1
+
+
+@pytest.mark.parametrize(
+    ("part_bytes", "told"), [(1_500_000, [1_500_000, 3_000_000, len(LARGE)]), (None, [262_144, 524_288, len(LARGE)])]
+)
+def test_it_is_told_how_much_is_sent(both: Both, part_bytes: int | None, told: list[int]) -> None:
+    both.part_bytes = part_bytes
+    sent: list[int] = []
+
+    async def upload() -> None:
+        caller = Caller(both.url, "secret", request_timeout_s=60, retry=RETRY)
+        await caller.upload(LARGE, on_sent=lambda sent_bytes, _: sent.append(sent_bytes))
+        await caller.aclose()
+
+    asyncio.run(upload())
+    assert [*sent[:2], sent[-1]] == told
 
 
 @pytest.mark.parametrize("part_bytes", [None, 1_500_000])

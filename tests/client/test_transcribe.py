@@ -4,13 +4,13 @@ import asyncio
 import gc
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from asr_queue.client import AsyncClient, Client, ItemResult, Progress
+from asr_queue.client import AsyncClient, Client, FileProgress, ItemResult, Progress
 from asr_queue.client.transcription import BATCH_ITEMS, MAX_FETCHED, MAX_IN_FLIGHT
 from tests.client.conftest import NO_RETRY, POLL, RETRY
 from tests.client.contract_server import KEY, ContractServer, Plain, Refuse, Reset, Slow
@@ -53,6 +53,41 @@ def test_each_file_gives_its_own_transcript_or_error(client: Client, recordings:
     assert [word.text for word in fourth.timestamps or []] == ["words", "4"]
     assert results["4.wav"].batch_id
     assert results["missing.wav"].batch_id is None
+
+
+def test_each_file_is_told_of_from_its_upload_to_its_end(
+    client: Client, server: ContractServer, recordings: list[Path]
+) -> None:
+    server.polls_to_finish = 3
+    missing = recordings[0].with_name("missing.wav")
+    moves: dict[int, list[FileProgress]] = defaultdict(list)
+
+    def note(progress: Progress) -> None:
+        assert progress.file is not None
+        moves[progress.file.number].append(progress.file)
+
+    list(client.transcribe([recordings[1], recordings[2], missing, recordings[1]], on_progress=note))
+    whole = ["uploading", "uploaded", "queued", "processing", "fetching", "done"]
+    states = {number: list(dict.fromkeys(file.state.value for file in moved)) for number, moved in moves.items()}
+    assert states == {1: whole, 2: [*whole[:-2], "failed"], 3: ["uploading", "failed"], 4: whole}
+    assert {file.path for file in moves[4]} == {recordings[1]}
+
+
+def test_an_upload_tells_how_far_it_is_and_begins_anew_with_each_try(
+    client: Client, server: ContractServer, tmp_path: Path
+) -> None:
+    path = written(tmp_path, "long.wav", "bad" + "x" * 999_997)
+    server.script("upload", Reset(after_effect=True))
+    sent: list[int] = []
+
+    def note(progress: Progress) -> None:
+        if progress.file and progress.file.size_bytes:
+            assert progress.file.size_bytes == 1_000_000
+            sent.append(progress.file.sent_bytes)
+
+    list(client.transcribe([path], on_progress=note))
+    assert set(sent) >= {262_144, 524_288, 786_432, 1_000_000}
+    assert sent.count(262_144) == sent.count(524_288) == 2, "once a try"
 
 
 def test_nothing_to_do_is_done_at_once(client: Client, server: ContractServer) -> None:

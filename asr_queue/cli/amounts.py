@@ -1,0 +1,13 @@
+"""Times and rates as people read them."""
+
+
+def clock(seconds: float) -> str:
+    """Return a time of any length as h:mm:ss, rounded to whole seconds."""
+    minutes, second = divmod(round(seconds), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}"
+
+
+def rate(audio_s: float, took_s: float) -> str:
+    """Return how many seconds of audio a second came to."""
+    return f"{audio_s / took_s:.1f} audio s/s" if took_s > 0 else "-"
