@@ -49,6 +49,7 @@ STATUS: Final = {
         {
             "item_id": _ITEM_IDS[0],
             "custom_id": "chunk_001",
+            "ref_audio": _FILE_ID,
             "status": "done",
             "url": f"/api/v1/files/queue_transcribe_{_ITEM_IDS[0]}.json",
             "error": None,
@@ -58,6 +59,7 @@ STATUS: Final = {
         {
             "item_id": _ITEM_IDS[1],
             "custom_id": "chunk_002",
+            "ref_audio": _FILE_ID,
             "status": "error",
             "url": None,
             "error": "The audio has 0.05 s; at least 0.1 s are needed.",

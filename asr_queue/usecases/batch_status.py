@@ -35,14 +35,15 @@ def batch_status(batch_id: str, *, tenant: str | None, table: ItemTable) -> Stat
         completed=progress.completed,
         failed=progress.failed,
         total=progress.total,
-        items=[_answer(item) for item in items],
+        items=[_answer(item, is_keyed=tenant is not None) for item in items],
     )
 
 
-def _answer(item: Item) -> ItemAnswer:
+def _answer(item: Item, *, is_keyed: bool) -> ItemAnswer:
     return ItemAnswer(
         item_id=item.item_id,
         custom_id=item.custom_id,
+        ref_audio=item.upload_id if is_keyed else None,
         status=item.status,
         url=None if item.result_key is None else FILES_PATH + item.result_name,
         error=None if item.error is None else item.error.message,

@@ -113,6 +113,8 @@ class ItemAnswer(_Wire):
 
     item_id: str
     custom_id: str | None = None
+    ref_audio: str | None = None
+    """The item's upload, a file id. None for who asks without a key: a batch's id is no right to its recordings."""
     status: ItemStatus
     url: str | None = None
     """Set exactly when `done`."""

@@ -82,7 +82,9 @@ class TestKeyScopeUpload:
         file_id = system.upload()
         submitted = system.anonymous.post(SUBMIT, json=one_item(ref_audio=file_id))
         assert submitted.status_code == 200, submitted.text
-        assert system.anonymous.get(f"/api/v1/queue/status/{submitted.json()['batch_id']}").status_code == 200
+        status = system.anonymous.get(f"/api/v1/queue/status/{submitted.json()['batch_id']}")
+        assert status.status_code == 200
+        assert status.json()["items"][0]["ref_audio"] is None, "a batch's id is no right to its recordings"
         assert system.anonymous.get(f"/api/v1/files/{file_id}").status_code == 200
 
     def test_uploads_need_a_key_all_the_same(self, system: System) -> None:

@@ -38,6 +38,7 @@ def test_upload_submit_poll_fetch(system: System) -> None:
     assert (first["status"], first["completed"], first["failed"], first["total"]) == ("queued", 0, 0, 2)
     assert [item["item_id"] for item in first["items"]] == submitted["item_ids"]
     assert all(item["custom_id"] == "chunk_001" and item["url"] is None for item in first["items"])
+    assert all(item["ref_audio"] == file_id for item in first["items"])
 
     good, bad = system.queue.receive(max_messages=10, wait_s=0)
     work(system, good)
