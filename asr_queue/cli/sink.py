@@ -3,11 +3,13 @@
 from pathlib import Path
 from uuid import uuid4
 
-from asr_queue.cli.formats import Format, as_json_line, rendered
+from asr_queue.cli.formats import as_json_line, printed
 from asr_queue.cli.recordings import Recording
 from asr_queue.cli.screen import Screen
 from asr_queue.client import ItemResult, QueueClientError
 from asr_queue.client.protocol import displayable
+from asr_queue.errors import CallerError
+from asr_queue.wire.formats import Format
 
 
 class Sink:
@@ -29,19 +31,26 @@ class Sink:
         outcome = result.transcript or result.error
         assert outcome is not None, "a result has a transcript or an error"
         name = displayable(str(recording.path))
-        if self._out is None and self._form is Format.JSON and not self._is_single:
-            shown.text(as_json_line(name, outcome))
+        if self._out is None and self._form.is_json and not self._is_single:
+            shown.text(as_json_line(name, outcome, self._form))
+            return outcome.message if isinstance(outcome, QueueClientError) else None
         if isinstance(outcome, QueueClientError):
             return outcome.message
+        try:
+            return self._put(recording, printed(outcome, self._form), shown)
+        except CallerError as error:
+            return error.message
+
+    def _put(self, recording: Recording, document: str, shown: Screen) -> str | None:
         if self._out is None:
             if self._is_single:
-                shown.text(rendered(outcome, self._form))
+                shown.text(document)
             elif self._form is Format.TXT:
-                shown.text(f"==> {name} <==\n{rendered(outcome, self._form)}\n")
+                shown.text(f"==> {displayable(str(recording.path))} <==\n{document}\n")
             return None
-        path = self._out / recording.output.with_name(f"{recording.output.name}.{self._form}")
+        path = self._out / recording.output.with_name(f"{recording.output.name}{self._form.suffix}")
         try:
-            _write(path, rendered(outcome, self._form))
+            _write(path, document)
         except OSError as error:
             return f"cannot write {displayable(str(path))}: {error.strerror}"
         return None

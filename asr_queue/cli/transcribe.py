@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from asr_queue.cli.ending import SOME_FAILED, cleaning_up_when_terminated, give_up
-from asr_queue.cli.formats import Format
 from asr_queue.cli.recordings import Found, find
 from asr_queue.cli.screen import screen
 from asr_queue.cli.server import KeyOption, Server, UrlOption, connected, find_server
@@ -19,6 +18,7 @@ from asr_queue.cli.summary import Summary
 from asr_queue.client import Client, QueueClientError
 from asr_queue.client.protocol import displayable
 from asr_queue.domain.languages import resolve
+from asr_queue.wire.formats import Format
 
 
 def known_language(language: str) -> str:

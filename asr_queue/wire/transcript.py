@@ -1,5 +1,7 @@
 """The transcript: what the worker writes to the store and a client fetches."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -11,6 +13,8 @@ class TranscriptWord(BaseModel):
     start: float
     end: float
     text: str
+    confidence: float | None = None
+    """How sure the engine was of it, 0 to 1; None, and no such key, where it does not say."""
 
 
 class Transcript(BaseModel):
@@ -24,6 +28,10 @@ class Transcript(BaseModel):
 
     text: str
     language: str | None
+    language_probability: float | None = None
+    """How sure the engine was of the language, 0 to 1; null where it was given, or the engine does not say."""
+    duration: float | None = None
+    """Length of the audio in seconds; None where an earlier release wrote this."""
     timestamps: list[TranscriptWord] | None = None
     timestamps_unavailable: str | None = None
     """Why `timestamps` is empty though something was said; for people."""
@@ -36,6 +44,8 @@ class Transcript(BaseModel):
 
     def to_json(self) -> bytes:
         """UTF-8 JSON in the shape of the contract: no `timestamps` key unless asked for, and of the rest what is so."""
-        optional = ("timestamps", "timestamps_unavailable", "no_speech", "truncated", "repetition")
-        leave_out = {name for name in optional if getattr(self, name) in (None, False)}
+        optional = ("duration", "timestamps", "timestamps_unavailable", "no_speech", "truncated", "repetition")
+        leave_out: dict[str, Any] = {name: True for name in optional if getattr(self, name) in (None, False)}
+        if unsaid := [i for i, word in enumerate(self.timestamps or ()) if word.confidence is None]:
+            leave_out["timestamps"] = {i: {"confidence"} for i in unsaid}
         return self.model_dump_json(exclude=leave_out).encode()

@@ -57,6 +57,7 @@ def test_upload_submit_poll_fetch(system: System) -> None:
     assert fetched.json() == {
         "text": "Hello.",
         "language": "English",
+        "language_probability": None,
         "timestamps": [{"start": 0.0, "end": 0.5, "text": "Hello."}],
     }
 
@@ -66,7 +67,8 @@ def test_without_return_timestamps_there_is_no_such_key(system: System) -> None:
     [delivery] = system.queue.receive(max_messages=1, wait_s=0)
     work(system, delivery)
     [item] = system.api.get(f"/api/v1/queue/status/{submitted['batch_id']}").json()["items"]
-    assert system.api.get(item["url"]).json() == {"text": "Hello.", "language": "English"}
+    plain = {"text": "Hello.", "language": "English", "language_probability": None}
+    assert system.api.get(item["url"]).json() == plain
 
 
 def test_an_upload_comes_back_by_its_id(system: System) -> None:

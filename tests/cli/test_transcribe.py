@@ -26,7 +26,7 @@ def test_one_file_gives_its_text_and_nothing_else(run: Run, server: ContractServ
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--format", "json"], '{"text":"first talk.","language":"English"}\n'),
+        (["--format", "json"], '{"text":"first talk.","language":"English","language_probability":null}\n'),
         (["--timestamps"], "[00:00:00.000] first talk.\n"),
         (["--format", "srt"], "1\n00:00:00,000 --> 00:00:01,500\nfirst talk.\n"),
         (["--format", "VTT"], "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nfirst talk.\n"),
@@ -42,6 +42,14 @@ def test_one_file_in_each_format(
 def test_json_has_word_times_when_they_are_asked_for(run: Run, server: ContractServer, recordings: Path) -> None:
     ran = run("transcribe", recordings / "a" / "talk.mp3", "--format", "json", "--timestamps", server=server)
     assert json.loads(ran.stdout)["timestamps"][0] == {"start": 0.0, "end": 0.5, "text": "first"}
+
+
+def test_verbose_json_has_the_shape_that_openai_gives_it(run: Run, server: ContractServer, recordings: Path) -> None:
+    path = recordings / "a" / "talk.mp3"
+    told = json.loads(run("transcribe", path, "--timestamps", "--format", "verbose_json", server=server).stdout)
+    assert told["words"][0] == {"word": "first", "start": 0.0, "end": 0.5}
+    [line] = run("transcribe", recordings / "a", "--format", "verbose_json", server=server).stdout.splitlines()
+    assert json.loads(line)["task"] == "transcribe"
 
 
 def test_a_folder_gives_headed_texts_and_a_bad_file_costs_only_itself(
@@ -68,6 +76,7 @@ def test_json_of_several_is_one_line_each_failures_included(run: Run, server: Co
         "path": "recordings/b/talk.mp3",
         "text": "second talk.",
         "language": "English",
+        "language_probability": None,
     }
     assert lines["recordings/b/broken.wav"]["error_code"] == "item_failed"
     assert len(lines) == 4

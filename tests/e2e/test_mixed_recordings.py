@@ -62,7 +62,8 @@ def test_bad_recordings_among_good_ones(whisper_stack: Stack) -> None:
         assert all(item["url"] is None and len(item["error"]) > 20 for name, item in by_name.items() if name in codes)
 
         silence = api.get(by_name["silence"]["url"]).json()
-        assert silence == {"text": "", "language": None, "timestamps": [], "no_speech": True}
+        assert (silence["text"], silence["language"], silence["timestamps"]) == ("", None, [])
+        assert silence["no_speech"] is True
 
         transcript = api.get(by_name["long"]["url"]).json()
         words = transcript["timestamps"]

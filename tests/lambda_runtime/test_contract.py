@@ -145,6 +145,7 @@ def test_upload_submit_poll_fetch(client: httpx.Client, stack: Deployed) -> None
             assert fetched.json() == {
                 "text": "Grüße.",
                 "language": "German",
+                "language_probability": None,
                 "timestamps": [{"start": 0.0, "end": 0.5, "text": "Grüße."}],
             }
 

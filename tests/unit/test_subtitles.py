@@ -1,13 +1,14 @@
 """Subtitles: where lines and cues break, and that nothing of the words is lost."""
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asr_queue.client import Transcript, TranscriptWord
-from asr_queue.client.subtitles import MAX_LINE_CHARS, columns, cues_of, to_srt, to_timed_text, to_vtt
+from asr_queue.wire.subtitles import MAX_LINE_CHARS, columns, cues_of, segments_of, to_srt, to_timed_text, to_vtt
 
 
 def spoken(text: str, *, language: str | None = "English", word_s: float = 0.3) -> Transcript:
@@ -93,6 +94,26 @@ def test_a_short_cue_stays_long_enough_to_be_read_unless_the_next_one_comes() ->
 def test_a_transcript_without_word_times_says_what_to_ask_for() -> None:
     with pytest.raises(ValueError, match="timestamps"):
         cues_of(Transcript(text="hello", language="English"))
+    unaligned = Transcript(text="hej", language="Swedish", timestamps=[], timestamps_unavailable="No Swedish.")
+    with pytest.raises(ValueError, match="No Swedish"):
+        to_srt(unaligned)
+
+
+def test_a_short_cue_at_the_end_is_not_shown_beyond_the_audio() -> None:
+    word = TranscriptWord(start=9.5, end=9.8, text="Yes.")
+    [cue] = cues_of(Transcript(text="Yes.", language="English", duration=10.0, timestamps=[word]))
+    assert (cue.start_s, cue.end_s) == (9.5, 10.0)
+
+
+def test_cues_of_words_without_length_are_shown_one_after_the_other_within_the_audio() -> None:
+    words = [TranscriptWord(start=10.0, end=10.0, text=text) for text in ("Yes.", "No.", "Well.")]
+    cues = cues_of(Transcript(text="Yes. No. Well.", language="English", duration=10.0, timestamps=words))
+    assert [(cue.start_s, cue.end_s) for cue in cues] == [(9.997, 9.998), (9.998, 9.999), (9.999, 10.0)]
+
+
+def test_segments_are_sentences_whatever_a_line_holds() -> None:
+    said = spoken("The quick brown fox jumps over the lazy dog, and so does the other one that came late. Yes.")
+    assert [len(words) for words in segments_of(said)] == [18, 1]
 
 
 @given(
@@ -109,12 +130,13 @@ def test_every_word_is_shown_once_in_order_and_no_line_is_too_long(
     for text, pause_s, length_s in words:
         timed.append(TranscriptWord(start=now_s + pause_s, end=now_s + pause_s + length_s, text=text))
         now_s += pause_s + length_s
-    cues = cues_of(Transcript(text="", language=language, timestamps=timed))
+    duration_s = now_s + 1
+    cues = cues_of(Transcript(text="", language=language, timestamps=timed, duration=duration_s))
     shown = "".join(line for cue in cues for line in cue.lines)
     assert re.sub(r"\s", "", shown) == re.sub(r"\s", "", "".join(text for text, _, _ in words))
     for cue in cues:
         assert 1 <= len(cue.lines) <= 2
-        assert cue.start_s <= cue.end_s
+        assert 0 <= cue.start_s < cue.end_s <= duration_s + 0.001
         for line in cue.lines:
             assert columns(line) <= MAX_LINE_CHARS or any(text.strip() == line for text, _, _ in words)
-    assert [cue.start_s for cue in cues] == sorted(cue.start_s for cue in cues)
+    assert all(cue.end_s <= following.start_s for cue, following in pairwise(cues))

@@ -6,10 +6,10 @@ about 42 characters; a word is never cut. The limits are the usual ones for read
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Final
+from typing import Final, TypeAlias
 
 from asr_queue.domain.languages import resolve, separator
 from asr_queue.wire.transcript import Transcript, TranscriptWord
@@ -25,6 +25,11 @@ _MIN_CUE_S: Final = 1.0
 _SENTENCE_ENDS: Final = (".", "!", "?", "…", "。", "！", "？", "।", "؟", "։")
 _INVISIBLE: Final = frozenset({"Mn", "Me", "Cf"})
 _CLOSERS: Final = "\"'”’»)]」』"
+_MAX_SEGMENT_S: Final = 30.0
+
+Words: TypeAlias = Sequence[TranscriptWord]
+_Rule: TypeAlias = Callable[[Words, TranscriptWord], bool]
+"""Whether a group must end in front of a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +43,42 @@ class Cue:
 
 
 def cues_of(transcript: Transcript) -> list[Cue]:
-    """Return a transcript's cues, in order; none where nothing was said. They overlap only where words do.
+    """Return a transcript's cues, in order; none where nothing was said.
+
+    Each has a length, ends before the next one begins, and within the audio where its duration is known; to the
+    millisecond.
 
     Raises:
-        ValueError: the transcript has no word times, because they were not asked for.
+        ValueError: the transcript has no word times: they were not asked for, or there are none.
     """
-    if transcript.timestamps is None:
-        raise ValueError("this transcript has no word times; ask for timestamps")
-    joint = _joint(transcript)
-    groups = list(_grouped(_kept(transcript.timestamps), joint))
+    joint = joint_of(transcript)
+
+    def must_break(group: Words, word: TranscriptWord) -> bool:
+        return (
+            _is_heard_break(group, word)
+            or word.end - group[0].start > _MAX_CUE_S
+            or len(_filled([*(entry.text.strip() for entry in group), word.text.strip()], joint)) > MAX_LINES
+        )
+
+    groups = list(_grouped(_words_of(transcript), must_break))
     return [
-        Cue(group[0].start, _shown_until(group, groups[index + 1] if index + 1 < len(groups) else None), lines)
-        for index, group in enumerate(groups)
-        if (lines := _balanced([word.text.strip() for word in group], joint))
+        Cue(start_s, end_s, _balanced([word.text.strip() for word in group], joint))
+        for group, (start_s, end_s) in zip(groups, _shown(groups, transcript.duration), strict=True)
     ]
+
+
+def segments_of(transcript: Transcript) -> list[Words]:
+    """Return a transcript's words by sentence, or by what is heard as one: at most 30 s each, none empty.
+
+    Raises:
+        ValueError: as `cues_of`.
+    """
+    return list(
+        _grouped(
+            _words_of(transcript),
+            lambda group, word: _is_heard_break(group, word) or word.end - group[0].start > _MAX_SEGMENT_S,
+        )
+    )
 
 
 def to_srt(transcript: Transcript) -> str:
@@ -89,7 +116,7 @@ def to_timed_text(transcript: Transcript) -> str:
     Raises:
         ValueError: it has no word times.
     """
-    joint = _joint(transcript)
+    joint = joint_of(transcript)
     return "".join(f"[{_clock(cue.start_s, '.')}] {joint.join(cue.lines)}\n" for cue in cues_of(transcript))
 
 
@@ -101,18 +128,25 @@ def columns(text: str) -> int:
     )
 
 
-def _joint(transcript: Transcript) -> str:
+def joint_of(transcript: Transcript) -> str:
+    """Return what stands between two words of a transcript's language."""
     return separator(resolve(transcript.language) if transcript.language else None)
 
 
-def _kept(words: Sequence[TranscriptWord]) -> list[TranscriptWord]:
-    return [word for word in words if word.text.strip()]
+def _words_of(transcript: Transcript) -> list[TranscriptWord]:
+    if transcript.timestamps is None:
+        raise ValueError("this transcript has no word times; ask for timestamps")
+    words = [word for word in transcript.timestamps if word.text.strip()]
+    if not words and transcript.text:
+        reason = transcript.timestamps_unavailable or "none came with it"
+        raise ValueError(f"this transcript has no word times: {reason}")
+    return words
 
 
-def _grouped(words: Sequence[TranscriptWord], joint: str) -> Iterator[list[TranscriptWord]]:
+def _grouped(words: Words, must_break: _Rule) -> Iterator[list[TranscriptWord]]:
     group: list[TranscriptWord] = []
     for word in words:
-        if group and _must_break(group, word, joint):
+        if group and must_break(group, word):
             yield group
             group = []
         group.append(word)
@@ -120,14 +154,9 @@ def _grouped(words: Sequence[TranscriptWord], joint: str) -> Iterator[list[Trans
         yield group
 
 
-def _must_break(group: Sequence[TranscriptWord], word: TranscriptWord, joint: str) -> bool:
+def _is_heard_break(group: Words, word: TranscriptWord) -> bool:
     last = group[-1]
-    return (
-        last.text.strip().rstrip(_CLOSERS).endswith(_SENTENCE_ENDS)
-        or word.start - last.end >= _PAUSE_S
-        or word.end - group[0].start > _MAX_CUE_S
-        or len(_filled([*(entry.text.strip() for entry in group), word.text.strip()], joint)) > MAX_LINES
-    )
+    return last.text.strip().rstrip(_CLOSERS).endswith(_SENTENCE_ENDS) or word.start - last.end >= _PAUSE_S
 
 
 def _filled(words: Sequence[str], joint: str, limit: int = MAX_LINE_CHARS) -> list[str]:
@@ -151,13 +180,31 @@ def _balanced(words: Sequence[str], joint: str) -> tuple[str, ...]:
     return min(fitting, key=lambda pair: max(map(columns, pair)), default=tuple(lines))
 
 
-def _shown_until(group: Sequence[TranscriptWord], following: Sequence[TranscriptWord] | None) -> float:
-    end_s = max(group[-1].end, group[0].start + _MIN_CUE_S)
-    return min(end_s, following[0].start) if following and following[0].start > group[0].start else end_s
+def _shown(groups: Sequence[Words], duration_s: float | None) -> list[tuple[float, float]]:
+    """Return from when to when each cue is shown, to the millisecond."""
+    times: list[tuple[float, float]] = []
+    audio_end_ms = None if duration_s is None else max(1, _ms(duration_s))
+    next_ms: int | None = None
+    # From the last to the first: a cue whose words have no length, as at the very end, moves its start forward in time
+    # rather than out of the audio.
+    for group in reversed(groups):
+        latest_ms = next_ms if next_ms is not None else audio_end_ms
+        start_ms = _ms(group[0].start)
+        if latest_ms is not None:
+            start_ms = max(0, min(start_ms, latest_ms - 1))
+        end_ms = max(_ms(group[-1].end), start_ms + _ms(_MIN_CUE_S))
+        for bound_ms in (next_ms, audio_end_ms):
+            end_ms = end_ms if bound_ms is None else min(end_ms, bound_ms)
+        times.append((start_ms / 1000, max(end_ms, start_ms + 1) / 1000))
+        next_ms = start_ms
+    return times[::-1]
+
+
+def _ms(seconds: float) -> int:
+    return max(0, round(seconds * 1000))
 
 
 def _clock(seconds: float, point: str) -> str:
-    total_ms = max(0, round(seconds * 1000))
-    hours, rest_ms = divmod(total_ms, 3_600_000)
+    hours, rest_ms = divmod(_ms(seconds), 3_600_000)
     minutes, rest_ms = divmod(rest_ms, 60_000)
     return f"{hours:02d}:{minutes:02d}:{rest_ms // 1000:02d}{point}{rest_ms % 1000:03d}"
