@@ -127,7 +127,8 @@ class Backlog:
 class WorkQueue(Protocol):
     """Messages of one operation: delivered at least once, in no order.
 
-    Tenants share it fairly: while one has much in flight, what others sent is delivered first.
+    Each priority has a lane, or goes with that of `normal`. Tenants share a lane fairly: while one has much in flight,
+    what others sent is delivered first.
     """
 
     def send(
@@ -153,6 +154,9 @@ class WorkQueue(Protocol):
 
     def backlog(self) -> Backlog:
         """Count what waits and what is out."""
+
+    def backlogs(self) -> Mapping[Priority, Backlog]:
+        """Count the same lane by lane; a priority that is not there goes with `normal`, which is."""
 
 
 WorkQueues: TypeAlias = Mapping[Operation, WorkQueue]

@@ -20,7 +20,11 @@ class ResourceSettings(BaseSettings):
     table: str
     """Name of the DynamoDB table."""
     transcribe_queue_url: str
-    """URL of the SQS queue of `transcribe` items."""
+    """URL of the SQS queue of `transcribe` items of normal priority."""
+    transcribe_high_queue_url: str | None = None
+    """URL of that of high priority; without it they wait with the normal ones."""
+    transcribe_low_queue_url: str | None = None
+    """URL of that of low priority; likewise."""
     file_ttl_s: int = Field(default=1800, ge=1)
     """Life of an upload from its upload, and of a transcript from its completion (the contract: 30 minutes)."""
     max_upload_bytes: int = Field(default=512 * 1024 * 1024, ge=1)

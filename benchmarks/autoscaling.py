@@ -196,6 +196,8 @@ class Simulation:
             "backlog": max(one for one, _ in sampled),
             "tasks": float(max(tasks for _, tasks in sampled)),
             "sent": float(self._sent[max(0, len(self._sent) - 2 - METRIC_DELAY_S // 60)]),
+            "sent_high": 0.0,  # all arrivals of a trace are of one priority
+            "sent_low": 0.0,
         }
         mean = {
             "backlog": sum(one for one, _ in sampled) / len(sampled),

@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import boto3
 from botocore.config import Config
 
 from asr_queue.adapters.dynamodb.table import DynamoItemTable
 from asr_queue.adapters.dynamodb.workers import DynamoWorkerRegistry
+from asr_queue.adapters.lanes import LaneQueue
 from asr_queue.adapters.s3 import S3ObjectStore
 from asr_queue.adapters.s3_presigner import S3Presigner
 from asr_queue.adapters.sqs import SqsWorkQueue
 from asr_queue.adapters.system_clock import SystemClock
+from asr_queue.domain.batches import Priority
 from asr_queue.domain.items import Operation
 from asr_queue.ports import WorkQueues
 from asr_queue.settings import ResourceSettings
@@ -54,6 +56,7 @@ def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None
     """
     session, endpoint_url = _session(environment)
     dynamodb = session.client("dynamodb", config=_CONFIG, endpoint_url=endpoint_url)
+    sqs = session.client("sqs", config=_SQS_CONFIG, endpoint_url=endpoint_url)
     return Aws(
         store=S3ObjectStore(
             session.client("s3", config=_S3_CONFIG, endpoint_url=endpoint_url),
@@ -63,11 +66,7 @@ def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None
         presigner=S3Presigner(
             partial(session.client, "s3", config=_PRESIGN_CONFIG, endpoint_url=endpoint_url), settings.bucket
         ),
-        queues={
-            Operation.TRANSCRIBE: SqsWorkQueue(
-                session.client("sqs", config=_SQS_CONFIG, endpoint_url=endpoint_url), settings.transcribe_queue_url
-            )
-        },
+        queues={Operation.TRANSCRIBE: _lanes(sqs, settings)},
         table=DynamoItemTable(dynamodb, settings.table, clock=SystemClock(), row_retention_s=settings.row_retention_s),
         workers=DynamoWorkerRegistry(dynamodb, settings.table),
     )
@@ -82,6 +81,15 @@ def connect_bucket(bucket: str, *, environment: Mapping[str, str] | None = None)
     """
     session, endpoint_url = _session(environment)
     return S3ObjectStore(session.client("s3", config=_S3_CONFIG, endpoint_url=endpoint_url), bucket)
+
+
+def _lanes(sqs: Any, settings: ResourceSettings) -> LaneQueue:
+    urls = {
+        Priority.HIGH: settings.transcribe_high_queue_url,
+        Priority.NORMAL: settings.transcribe_queue_url,
+        Priority.LOW: settings.transcribe_low_queue_url,
+    }
+    return LaneQueue({priority: SqsWorkQueue(sqs, url) for priority, url in urls.items() if url})
 
 
 def _session(environment: Mapping[str, str] | None) -> tuple[boto3.Session, str | None]:

@@ -115,6 +115,10 @@ class MemoryQueue:
             visible = sum(message.visible_at <= self._clock.now() for message in self._messages)
             return Backlog(visible=visible, in_flight=len(self._messages) - visible)
 
+    def backlogs(self) -> dict[Priority, Backlog]:
+        """Count the same: one queue is one lane."""
+        return {Priority.NORMAL: self.backlog()}
+
     def drop_all(self) -> None:
         """Lose every message: what AWS never does, and an emulator that is killed may."""
         with self._lock:

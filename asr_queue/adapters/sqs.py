@@ -82,6 +82,10 @@ class SqsWorkQueue:
         visible, in_flight = (int(answer["Attributes"][name]) for name in names)
         return Backlog(visible=visible, in_flight=in_flight)
 
+    def backlogs(self) -> dict[Priority, Backlog]:
+        """Count the same: one queue is one lane."""
+        return {Priority.NORMAL: self.backlog()}
+
     def _send_ten(self, group_id: str, messages: Sequence[ItemMessage]) -> Mapping[str, Any]:
         entries = [
             {"Id": str(i), "MessageBody": message.model_dump_json(), "MessageGroupId": group_id}

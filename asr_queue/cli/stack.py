@@ -52,6 +52,8 @@ def connected_aws(data: Path | None) -> Iterator["Aws"]:
                 bucket=environment["ASR_QUEUE_BUCKET"],
                 table=environment["ASR_QUEUE_TABLE"],
                 transcribe_queue_url=environment["ASR_QUEUE_TRANSCRIBE_QUEUE_URL"],
+                transcribe_high_queue_url=environment.get("ASR_QUEUE_TRANSCRIBE_HIGH_QUEUE_URL"),
+                transcribe_low_queue_url=environment.get("ASR_QUEUE_TRANSCRIBE_LOW_QUEUE_URL"),
             )
             yield connect(settings, environment=environment)
     except ValidationError as error:

@@ -38,6 +38,8 @@ class Resources:
     bucket: str
     table: str
     transcribe_queue_url: str
+    transcribe_high_queue_url: str
+    transcribe_low_queue_url: str
     dead_letter_queue_url: str
 
     def as_settings(self) -> dict[str, str]:
@@ -46,6 +48,8 @@ class Resources:
             "ASR_QUEUE_BUCKET": self.bucket,
             "ASR_QUEUE_TABLE": self.table,
             "ASR_QUEUE_TRANSCRIBE_QUEUE_URL": self.transcribe_queue_url,
+            "ASR_QUEUE_TRANSCRIBE_HIGH_QUEUE_URL": self.transcribe_high_queue_url,
+            "ASR_QUEUE_TRANSCRIBE_LOW_QUEUE_URL": self.transcribe_low_queue_url,
         }
 
 
@@ -103,6 +107,8 @@ def deploy(
         bucket=outputs["BucketName"],
         table=outputs["TableName"],
         transcribe_queue_url=_at(endpoint_url, outputs["TranscribeQueueUrl"]),
+        transcribe_high_queue_url=_at(endpoint_url, outputs["TranscribeHighQueueUrl"]),
+        transcribe_low_queue_url=_at(endpoint_url, outputs["TranscribeLowQueueUrl"]),
         dead_letter_queue_url=_at(endpoint_url, outputs["DeadLetterQueueUrl"]),
     )
 

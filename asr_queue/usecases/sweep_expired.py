@@ -3,8 +3,8 @@
 due file   ── past its time, not pinned ─▶ bytes deleted, row kept for a while to say 410
 due draft  ── its creation never ended ──▶ undone
 due batch  ── messages not all sent ─────▶ sent again
-           ── unfinished, queue empty ───▶ messages were lost: sent again
-           ── queued, and overtaken ─────▶ the same, without waiting for an empty queue
+           ── unfinished, lane empty ────▶ messages were lost: sent again
+           ── queued, and overtaken ─────▶ the same, without waiting for an empty lane
            ── finished ──────────────────▶ noted; a file's life later every attempt's object is deleted
            ── deleted ───────────────────▶ what is left of it removed, and once more a file's life later
 """
@@ -13,9 +13,9 @@ from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
-from asr_queue.domain.batches import Batch, finished_at
+from asr_queue.domain.batches import Batch, Priority, finished_at
 from asr_queue.domain.items import Item, ItemStatus, Operation, results_prefix
 from asr_queue.ports import Backlog, Clock, ItemTable, ObjectStore, WorkQueues
 from asr_queue.usecases.delete_batch import clear_batch
@@ -28,7 +28,8 @@ _GRACE_S: Final = 12
 _PARALLEL_WRITES: Final = 16
 _EMPTY: Final = Backlog(visible=0, in_flight=0)
 _OVERTAKEN: Final = timedelta(seconds=FIRST_CHECK_S)
-"""A queue has no strict order, but of one tenant's messages none is served that much before another one."""
+"""A lane has no strict order, but of one tenant's messages none is served that much before another one."""
+_Lane: TypeAlias = tuple[Operation, Priority]
 _LIMIT: Final = 5000
 """Rows of a kind in one run; the next run goes on."""
 
@@ -55,15 +56,15 @@ class _Line:
 
     waiting: list[tuple[Batch, frozenset[Operation]]] = field(default_factory=list)
     """With the operations of the items that nobody has started."""
-    reached: dict[tuple[str, Operation], datetime] = field(default_factory=dict)
-    """When the newest batch was sent of which an item has been started."""
+    reached: dict[tuple[str, _Lane], datetime] = field(default_factory=dict)
+    """When the newest batch was sent of which an item has been started, lane by lane."""
 
     def add(self, batch: Batch, items: list[Item]) -> None:
         """Take note of a batch."""
         if batch.sent_at is None:
             return
         for operation in {item.operation for item in items if item.attempt}:
-            place = batch.tenant, operation
+            place = batch.tenant, (operation, batch.priority)
             self.reached[place] = max(batch.sent_at, self.reached.get(place, batch.sent_at))
         if queued := frozenset(item.operation for item in items if item.status is ItemStatus.QUEUED):
             self.waiting.append((batch, queued))
@@ -76,7 +77,7 @@ class _Line:
                 yield batch, passed
 
     def _has_passed(self, batch: Batch, operation: Operation) -> bool:
-        reached = self.reached.get((batch.tenant, operation))
+        reached = self.reached.get((batch.tenant, (operation, batch.priority)))
         return reached is not None and batch.sent_at is not None and batch.sent_at + _OVERTAKEN < reached
 
 
@@ -92,13 +93,23 @@ def sweep_expired(*, store: ObjectStore, table: ItemTable, queues: WorkQueues, c
         table.discard_batch(batch_id)
         swept.drafts_discarded += 1
     # Asked before anything is sent again: what one batch gets must not look like work that another one waits for.
-    drained = {operation for operation, queue in queues.items() if queue.backlog() == _EMPTY}
+    drained = _drained(queues)
     line = _Line()
     for batch in table.due_batches(now=clock.now(), limit=_LIMIT):
         _check_batch(batch.batch_id, swept, store, table, queues, drained, line, clock, file_ttl_s)
     for batch, operations in line.overtaken():
         _resend_queued(batch.batch_id, operations, swept, table, queues)
     return swept
+
+
+def _drained(queues: WorkQueues) -> set[_Lane]:
+    """Return the lanes in which nothing waits and of which nothing is out."""
+    drained: set[_Lane] = set()
+    for operation, queue in queues.items():
+        backlogs = queue.backlogs()
+        normal = backlogs[Priority.NORMAL]
+        drained |= {(operation, priority) for priority in Priority if backlogs.get(priority, normal) == _EMPTY}
+    return drained
 
 
 def _expire_files(swept: Swept, store: ObjectStore, table: ItemTable, clock: Clock) -> None:
@@ -120,7 +131,7 @@ def _check_batch(
     store: ObjectStore,
     table: ItemTable,
     queues: WorkQueues,
-    drained: Set[Operation],
+    drained: Set[_Lane],
     line: _Line,
     clock: Clock,
     file_ttl_s: int,
@@ -136,7 +147,7 @@ def _check_batch(
     heard = [item.audio_s for item in items if item.operation is Operation.TRANSCRIBE and item.audio_s is not None]
     swept.items_heard += len(heard)
     swept.audio_s += sum(heard)
-    if drained.isdisjoint(item.operation for item in items):
+    if drained.isdisjoint((item.operation, batch.priority) for item in items):
         line.add(batch, items)
     ended_at = finished_at(items)
     if ended_at is None:
@@ -171,7 +182,7 @@ def _move_on(
     swept: Swept,
     table: ItemTable,
     queues: WorkQueues,
-    drained: Set[Operation],
+    drained: Set[_Lane],
     now: datetime,
 ) -> None:
     age_s = (now - batch.created_at).total_seconds()
@@ -179,7 +190,7 @@ def _move_on(
     if batch.sent_at is None:
         to_send = [item for item in items if item.status is ItemStatus.QUEUED]
     else:
-        to_send = [item for item in items if not item.status.is_final and item.operation in drained]
+        to_send = [item for item in items if not item.status.is_final and (item.operation, batch.priority) in drained]
     refused = send_items(to_send, queues, priority=batch.priority)
     if to_send:
         swept.batches_resent += 1

@@ -11,6 +11,7 @@ import pytest
 from asr_queue.adapters.aws import connect
 from asr_queue.adapters.dynamodb.table import DynamoItemTable
 from asr_queue.adapters.dynamodb.workers import DynamoWorkerRegistry
+from asr_queue.adapters.lanes import LaneQueue
 from asr_queue.adapters.memory_clock import ManualClock
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
@@ -18,6 +19,7 @@ from asr_queue.adapters.memory_table import MemoryTable
 from asr_queue.adapters.memory_workers import MemoryWorkerRegistry
 from asr_queue.adapters.sqs import SqsWorkQueue
 from asr_queue.adapters.system_clock import SystemClock
+from asr_queue.domain.batches import Priority
 from asr_queue.ports import ItemTable, ObjectStore, WorkerRegistry, WorkQueue
 from asr_queue.settings import ResourceSettings
 from tests.contract import second_aws
@@ -100,13 +102,25 @@ def registry(kind: str, clock: ManualClock, request: pytest.FixtureRequest) -> I
 
 @pytest.fixture
 def queue(kind: str, request: pytest.FixtureRequest) -> Iterator[WorkQueue]:
+    """The fake alone; all others are lanes, as in production."""
     if kind == "fake":
-        yield MemoryQueue(SystemClock(), visibility_timeout_s=VISIBILITY_TIMEOUT_S, max_receives=MAX_RECEIVES)
+        yield _memory_queue()
         return
-    # A queue of the test's own, with short times; the template's has those of production.
+    if kind == "lanes of fakes":
+        yield LaneQueue({priority: _memory_queue() for priority in Priority})
+        return
+    # Queues of the test's own, with short times; the template's have those of production.
     client = _client(_emulator(kind, request), "sqs")
-    url = client.create_queue(
-        QueueName=f"contract-{uuid4()}", Attributes={"VisibilityTimeout": str(VISIBILITY_TIMEOUT_S)}
-    )["QueueUrl"]
-    yield SqsWorkQueue(client, url)
-    client.delete_queue(QueueUrl=url)
+    urls = {
+        priority: client.create_queue(
+            QueueName=f"contract-{uuid4()}", Attributes={"VisibilityTimeout": str(VISIBILITY_TIMEOUT_S)}
+        )["QueueUrl"]
+        for priority in Priority
+    }
+    yield LaneQueue({priority: SqsWorkQueue(client, url) for priority, url in urls.items()})
+    for url in urls.values():
+        client.delete_queue(QueueUrl=url)
+
+
+def _memory_queue() -> MemoryQueue:
+    return MemoryQueue(SystemClock(), visibility_timeout_s=VISIBILITY_TIMEOUT_S, max_receives=MAX_RECEIVES)

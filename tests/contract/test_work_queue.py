@@ -1,16 +1,23 @@
 """What WorkQueue promises."""
 
+import threading
 import time
 from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
 
+from asr_queue.domain.batches import Priority
 from asr_queue.ports import Backlog, Delivery, WorkQueue
 from asr_queue.wire.messages import ItemMessage
 from tests.contract.conftest import VISIBILITY_TIMEOUT_S
 
 PATIENCE_S = VISIBILITY_TIMEOUT_S + 10
+
+
+@pytest.fixture(params=["fake", "lanes of fakes", "emulator", "moto"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def messages(count: int) -> list[ItemMessage]:
@@ -130,3 +137,43 @@ def test_two_tenants_with_much_waiting_share_what_is_delivered(queue: WorkQueue,
     queue.send(second, tenant="second")
     received = {ItemMessage.parse(delivery.body) for delivery in receive_all(queue, 20)}
     assert 8 <= len(received & set(first)) <= 12
+
+
+class TestPriorities:
+    def test_whatever_its_priority_a_message_is_received_hidden_extended_and_deleted(self, queue: WorkQueue) -> None:
+        sent = messages(3)
+        for message, priority in zip(sent, Priority, strict=True):
+            assert queue.send([message], tenant="acme", priority=priority) == []
+        deliveries = receive_all(queue, 3)
+        assert {ItemMessage.parse(delivery.body) for delivery in deliveries} == set(sent)
+        handles = [delivery.receipt_handle for delivery in deliveries]
+        assert queue.receive(max_messages=10, wait_s=0) == []
+        assert queue.extend(handles, visibility_s=60) == []
+        assert queue.delete(handles) == []
+        assert eventually(lambda: queue.backlog() == Backlog(visible=0, in_flight=0))
+
+    def test_a_receive_is_filled_from_all_priorities(self, queue: WorkQueue) -> None:
+        for priority in Priority:
+            queue.send(messages(3), tenant="acme", priority=priority)
+        assert eventually(lambda: queue.backlog().visible == 9)
+        assert len(queue.receive(max_messages=7, wait_s=0)) == 7
+        assert len(queue.receive(max_messages=7, wait_s=0)) == 2
+
+    def test_the_backlogs_of_the_lanes_are_the_backlog(self, queue: WorkQueue) -> None:
+        for count, priority in enumerate(Priority, start=1):
+            queue.send(messages(count), tenant="acme", priority=priority)
+        assert eventually(lambda: queue.backlog() == Backlog(visible=6, in_flight=0))
+        backlogs = queue.backlogs()
+        assert Priority.NORMAL in backlogs
+        assert sum(backlog.visible for backlog in backlogs.values()) == 6
+        if len(backlogs) == len(Priority):
+            assert [backlogs[priority].visible for priority in Priority] == [1, 2, 3]
+
+    @pytest.mark.parametrize("priority", Priority)
+    def test_what_comes_to_any_lane_ends_the_wait(self, queue: WorkQueue, priority: Priority) -> None:
+        later = threading.Timer(0.5, lambda: queue.send(messages(1), tenant="acme", priority=priority))
+        later.start()
+        began_s = time.monotonic()
+        assert len(queue.receive(max_messages=10, wait_s=20)) == 1
+        assert time.monotonic() - began_s < 10
+        later.join()

@@ -55,6 +55,8 @@ class EndState:
         """Return how many messages each queue has, hidden and delayed ones included."""
         urls = {
             "transcribe": self._resources.transcribe_queue_url,
+            "transcribe, high": self._resources.transcribe_high_queue_url,
+            "transcribe, low": self._resources.transcribe_low_queue_url,
             "dead letters": self._resources.dead_letter_queue_url,
         }
         counts = {

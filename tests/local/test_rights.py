@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -71,14 +71,14 @@ class Functions:
         return self.invoke("ApiFunction", event)
 
 
-def allow_batches(functions: Functions, part: str, queue_url: str) -> None:
+def allow_batches(functions: Functions, part: str, queue_urls: Sequence[str]) -> None:
     """The right to send messages covers batches on AWS; the emulator asks for another that AWS does not have."""
-    attributes = functions.emulator.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
-    statement = {
-        "Effect": "Allow",
-        "Action": "sqs:SendMessageBatch",
-        "Resource": attributes["Attributes"]["QueueArn"],
-    }
+    sqs = functions.emulator.client("sqs")
+    arns = [
+        sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        for url in queue_urls
+    ]
+    statement = {"Effect": "Allow", "Action": "sqs:SendMessageBatch", "Resource": arns}
     functions.emulator.client("iam").put_role_policy(
         RoleName=functions.named(part)["Role"].rpartition("/")[2],
         PolicyName="batches",
@@ -100,8 +100,9 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
         # The emulator speaks no TLS, so with this policy in force nobody would get at any object.
         s3.delete_bucket_policy(Bucket=stack.bucket)
         functions = Functions(running, aws, stack.bucket, tls_only, key)
+        lanes = [stack.transcribe_queue_url, stack.transcribe_high_queue_url, stack.transcribe_low_queue_url]
         for part in ("ApiFunction", "SweepFunction", "S3SubmitFunction"):
-            allow_batches(functions, part, stack.transcribe_queue_url)
+            allow_batches(functions, part, lanes)
         yield functions
 
 

@@ -14,6 +14,7 @@ from tests.sam import template
 STACK = template()["Resources"]
 WORKERS = template("infra/worker.yaml")["Resources"]
 ROWS = {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"}
+LANES = ("TranscribeQueue", "TranscribeHighQueue", "TranscribeLowQueue")
 LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
 TAKE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 ALL_ROWS = {*ROWS, "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem"}
@@ -32,7 +33,7 @@ TABLE: dict[str, Rights] = {
         },
         "Bucket/drop/*": {"s3:GetObject", "s3:DeleteObject"},
         "Bucket/results/*": {"s3:GetObject", "s3:DeleteObject"},
-        "TranscribeQueue": {"sqs:SendMessage"},
+        **{lane: {"sqs:SendMessage"} for lane in LANES},
         "ApiLogs": LOG,
     },
     "SweepRole": {
@@ -42,7 +43,7 @@ TABLE: dict[str, Rights] = {
         "Bucket/uploads/*": {"s3:DeleteObject", "s3:AbortMultipartUpload"},
         "Bucket/drop/*": {"s3:DeleteObject"},
         "Bucket/results/*": {"s3:DeleteObject"},
-        "TranscribeQueue": {"sqs:SendMessage", "sqs:GetQueueAttributes"},
+        **{lane: {"sqs:SendMessage", "sqs:GetQueueAttributes"} for lane in LANES},
         "SweepLogs": LOG,
     },
     "DeadLetterRole": {"Table": ROWS, "DeadLetterQueue": TAKE, "DeadLetterLogs": LOG},
@@ -54,7 +55,7 @@ TABLE: dict[str, Rights] = {
         "Bucket/drop/*.error.json": {"s3:PutObject", "s3:DeleteObject"},
         "Bucket/drop/*.receipt.json": {"s3:PutObject", "s3:DeleteObject"},
         "Bucket/uploads/*": {"s3:GetObject", "s3:ListMultipartUploadParts"},
-        "TranscribeQueue": {"sqs:SendMessage"},
+        **{lane: {"sqs:SendMessage"} for lane in LANES},
         "EventQueue": TAKE,
         "S3SubmitLogs": LOG,
     },
@@ -64,7 +65,10 @@ TABLE: dict[str, Rights] = {
         "Bucket/uploads/*": {"s3:GetObject"},
         "Bucket/drop/*": {"s3:GetObject"},
         "Bucket/results/*": {"s3:PutObject", "s3:DeleteObject"},
-        "Queue": {"sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"},
+        **{
+            lane: {"sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"}
+            for lane in ("Queue", "HighQueue", "LowQueue")
+        },
         "tasks of Cluster": {"ecs:GetTaskProtection", "ecs:UpdateTaskProtection"},
     },
     "ExecutionRole": {

@@ -5,6 +5,8 @@ import re
 import tomllib
 from typing import Any
 
+import pytest
+
 from asr_queue.adapters.dynamodb.rows import SQS_RETENTION_S
 from asr_queue.settings import LeaseSettings, ResourceSettings
 from gpu_worker.engines.catalog import SPEECH_ENGINES
@@ -53,6 +55,11 @@ def test_parameters_have_the_defaults_of_the_settings_that_they_set() -> None:
 
 def test_the_queue_keeps_a_message_as_long_as_the_rows_assume() -> None:
     assert properties("TranscribeQueue")["MessageRetentionPeriod"] == SQS_RETENTION_S
+
+
+@pytest.mark.parametrize("lane", ["TranscribeHighQueue", "TranscribeLowQueue"])
+def test_a_lane_differs_from_the_others_in_nothing_but_its_turns(lane: str) -> None:
+    assert properties(lane) == properties("TranscribeQueue")
 
 
 def test_a_queue_that_starts_a_function_hides_a_message_for_six_of_its_time_limits() -> None:

@@ -44,15 +44,24 @@ class Stack:
         # The emulator speaks no TLS, so with this policy in force nobody would get at any object.
         running.client("s3").delete_bucket_policy(Bucket=self.bucket)
         settings = ResourceSettings(
-            bucket=deployed.bucket, table=deployed.table, transcribe_queue_url=deployed.transcribe_queue_url
+            bucket=deployed.bucket,
+            table=deployed.table,
+            transcribe_queue_url=deployed.transcribe_queue_url,
+            transcribe_high_queue_url=deployed.transcribe_high_queue_url,
+            transcribe_low_queue_url=deployed.transcribe_low_queue_url,
         )
         self.aws: Aws = connect(settings, environment=environment.for_clients(running.url))
+
+        def arn(queue_url: str) -> str:
+            told = running.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+            return str(told["Attributes"]["QueueArn"])
+
         arns = {
             "Bucket": f"arn:aws:s3:::{deployed.bucket}",
             "Table": running.client("dynamodb").describe_table(TableName=deployed.table)["Table"]["TableArn"],
-            "Queue": running.client("sqs").get_queue_attributes(
-                QueueUrl=deployed.transcribe_queue_url, AttributeNames=["QueueArn"]
-            )["Attributes"]["QueueArn"],
+            "Queue": arn(deployed.transcribe_queue_url),
+            "HighQueue": arn(deployed.transcribe_high_queue_url),
+            "LowQueue": arn(deployed.transcribe_low_queue_url),
         }
         self.credentials = self._assume(arns)
 
