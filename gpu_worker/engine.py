@@ -48,6 +48,8 @@ class SpeechInput:
     """Language code to take as given, or None to identify it."""
     want_words: bool
     """Whether word times are asked for."""
+    prompt: str = ""
+    """Context and rare words. It may change how what was said is written; where nobody speaks, nothing is written."""
     has_speech: bool | None = None
     """What `SpeechEngine.has_speech` said of the samples; None where it was not asked, and `run` finds out."""
 

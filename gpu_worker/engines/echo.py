@@ -12,7 +12,7 @@ _LIMITS = Limits(max_micro_batch=16, max_chunk_s=30.0, sample_rate_hz=16_000, la
 
 
 class EchoEngine:
-    """Deterministic: the text names the input's length, zeros are silence, a missing hint is English."""
+    """Deterministic: the text names the input's length and its prompt, zeros are silence, a missing hint is English."""
 
     def __init__(self, settings: EngineSettings, *, pass_s: float = 0.0, pass_per_audio_s: float = 0.0) -> None:
         """Take the settings that all engines take.
@@ -61,7 +61,7 @@ def _outcome(one: SpeechInput) -> Done[Recognition] | Failed:
     if not one.samples.any():
         return Done(Recognition(text="", language=one.language, words=() if one.want_words else None))
     audio_s = one.samples.size / _LIMITS.sample_rate_hz
-    text = f"echo of {audio_s:.2f} s"
+    text = " ".join(f"echo of {audio_s:.2f} s {one.prompt}".split())
     words = _spread(text.split(), audio_s) if one.want_words else None
     return Done(Recognition(text=text, language=one.language or "en", words=words))
 

@@ -204,7 +204,7 @@ def _requests(parts: _Parts, inputs: Sequence[SpeechInput]) -> list[Request]:
     return [
         Request(
             samples=one.samples,
-            before=parts.prompts.before,
+            before=parts.prompts.before(one.prompt),
             after=parts.prompts.behind(one.language),
             max_new_tokens=most_new_tokens(one.samples.size / SAMPLE_RATE_HZ),
         )

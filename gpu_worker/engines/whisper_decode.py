@@ -21,8 +21,12 @@ FULL_WINDOW_FRAMES: Final = 3_000
 _FRAMES_PER_POSITION: Final = 2
 _ATTENTION_LIMIT: Final = FULL_WINDOW_FRAMES**2
 """Most squared frames encoded at once: one full window, whose attention takes 72 MB in Whisper base."""
+_CONTEXT_TOKENS: Final = 448
+"""Of Whisper's decoder: what was said before, the task, the text."""
 _MOST_TEXT_TOKENS: Final = 440
-"""Whisper's context of 448, less the prompt and the end."""
+"""Those less the task and the end."""
+_MOST_PROMPT_TOKENS: Final = _CONTEXT_TOKENS // 2 - 1
+"""Half of them, less the mark in front; as much as Whisper's reference implementation takes."""
 _TOKENS_PER_S: Final = 20
 """More than anybody says, in any language's tokens; beyond it the decoder is repeating itself."""
 _TOKENS_BESIDE: Final = 16
@@ -30,6 +34,7 @@ _LEAST_TOKENS_PER_S: Final = 1.0
 """Fewer over a longer clip, and words were left out: the slowest telephone prompt has 1.5."""
 _SPARSE_FROM_S: Final = 6.0
 _LOOK_AGAIN_TEMPERATURES: Final = (0.0, 0.4)
+"""With a prompt the first one comes once more, without it: a prompt may be what led the decoder into a loop."""
 _SURE_LOG_PROBABILITY: Final = -0.35
 """From here on. Measured on 250 telephone prompts in five languages: in windows of 6 s more than the speech, 18 % of
 the texts are less likely; recognised again in the full window, those take the error rate from 13.9 to 12.7 %, as good
@@ -100,26 +105,43 @@ class Decoder:
         found = self._model.model.detect_language(_storage(encoded))
         return [str(likeliest[0][0][2:-2]) for likeliest in found]
 
-    def generate(self, encoded: Encoded, languages: Sequence[str], lengths_s: Sequence[float]) -> list[Draft]:
+    def prompt_tokens(self, prompt: str) -> tuple[int, ...]:
+        """Return a prompt as tokens of text, the last 223 of them; none of it is taken for one of Whisper's marks."""
+        tokenizer = self._tokenizer("en")
+        tokens = tokenizer.encode(f" {prompt.strip()}") if prompt.strip() else ()
+        return tuple(token for token in tokens if token < tokenizer.eot)[-_MOST_PROMPT_TOKENS:]
+
+    def generate(
+        self,
+        encoded: Encoded,
+        languages: Sequence[str],
+        lengths_s: Sequence[float],
+        prompts: Sequence[Sequence[int]],
+    ) -> list[Draft]:
         """Write down what was said in each clip.
 
         Args:
             encoded: from `encode`.
             languages: Whisper's code for each clip.
             lengths_s: how long each clip is; bounds its text.
+            prompts: from `prompt_tokens`, for each clip, all of one length: CTranslate2 takes no others together.
         """
         tokenizers = [self._tokenizer(code) for code in languages]
-        prompts = [[*tokenizer.sot_sequence, tokenizer.no_timestamps] for tokenizer in tokenizers]
+        starts = [
+            [*([tokenizer.sot_prev, *prompt] if prompt else ()), *tokenizer.sot_sequence, tokenizer.no_timestamps]
+            for tokenizer, prompt in zip(tokenizers, prompts, strict=True)
+        ]
         results = self._model.model.generate(
             _storage(encoded),
-            prompts,
+            starts,
             beam_size=self._beam_size,
-            max_length=len(prompts[0]) + _most_tokens(max(lengths_s)),
+            max_length=min(_CONTEXT_TOKENS, len(starts[0]) + _most_tokens(max(lengths_s))),
             suppress_tokens=self._suppressed,
             return_scores=True,
             return_no_speech_prob=True,
         )
-        return [self._draft(*one) for one in zip(results, languages, lengths_s, strict=True)]
+        room = _CONTEXT_TOKENS - len(starts[0])
+        return [self._draft(*one, room) for one in zip(results, languages, lengths_s, strict=True)]
 
     def align(self, encoded: Encoded, drafts: Sequence[Draft], frames: Sequence[int]) -> list[list[Piece]]:
         """Find when each piece of each text was said, in seconds from the start of its clip.
@@ -137,15 +159,19 @@ class Decoder:
             _pieces(tokenizer, draft.tokens, result.alignments) for draft, result in zip(drafts, results, strict=True)
         ]
 
-    def look_again(self, samples: Samples, language: str | None) -> Draft:
+    def look_again(self, samples: Samples, language: str | None, prompt: Sequence[int]) -> Draft:
         """Recognise one clip alone, in the full window and from time mark to time mark, so that nothing is left out.
 
         Args:
             samples: at most 30 s.
             language: Whisper's code, or None to identify it.
+            prompt: from `prompt_tokens`.
         """
-        length_s = samples.size / SAMPLE_RATE_HZ
-        for temperature in _LOOK_AGAIN_TEMPERATURES:
+        looks = [(temperature, None) for temperature in _LOOK_AGAIN_TEMPERATURES]
+        if prompt:
+            looks.insert(0, (_LOOK_AGAIN_TEMPERATURES[0], list(prompt)))
+        for temperature, initial in looks:
+            most = min(_most_tokens(samples.size / SAMPLE_RATE_HZ), _MOST_TEXT_TOKENS - len(initial or ()))
             segments, info = self._model.transcribe(
                 samples,
                 language=language,
@@ -153,13 +179,14 @@ class Decoder:
                 temperature=temperature,
                 condition_on_previous_text=False,
                 vad_filter=False,
-                max_new_tokens=_most_tokens(length_s),
+                max_new_tokens=most,
+                initial_prompt=initial,
             )
             end = self._tokenizer(info.language).eot
             tokens = [token for segment in segments for token in segment.tokens if token < end]
             draft = self._drafted(info.language, tokens[:_MOST_TEXT_TOKENS], is_sure=True)
             # Somebody may really say the same again and again, but not at the pace of a decoder in a loop.
-            if len(draft.tokens) < _most_tokens(length_s) // 2 or not _is_repetitive(draft.text):
+            if len(draft.tokens) < most // 2 or not _is_repetitive(draft.text):
                 break
         return draft
 
@@ -170,14 +197,14 @@ class Decoder:
             )
         return self._tokenizers[language]
 
-    def _draft(self, result: Any, language: str, length_s: float) -> Draft:
+    def _draft(self, result: Any, language: str, length_s: float, room: int) -> Draft:
         tokens = result.sequences_ids[0]
         log_probability = result.scores[0] * len(tokens) / (len(tokens) + 1)
         is_sure = log_probability >= _SURE_LOG_PROBABILITY
         if log_probability < _UNSURE_LOG_PROBABILITY and result.no_speech_prob > _SILENT_PROBABILITY:
             return self._drafted(language, [], is_sure=False)
         draft = self._drafted(language, tokens, is_sure=is_sure)
-        is_endless = len(tokens) >= _most_tokens(length_s)
+        is_endless = len(tokens) >= min(_most_tokens(length_s), room)
         is_sparse = length_s >= _SPARSE_FROM_S and len(tokens) < length_s * _LEAST_TOKENS_PER_S
         if is_endless or is_sparse or _is_repetitive(draft.text):
             return replace(draft, is_sure=False, is_doubtful=True)

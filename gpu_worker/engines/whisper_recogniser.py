@@ -45,6 +45,8 @@ class _Clip:
     speech: Samples
     """The sections, joined."""
     features: Features
+    prompt: tuple[int, ...]
+    """What it was asked with, in Whisper's tokens."""
     window_frames: int
     """What it is padded to, whatever its neighbours."""
 
@@ -113,16 +115,20 @@ class Recogniser:
             sections=sections,
             speech=speech,
             features=features,
+            prompt=self._decoder.prompt_tokens(wanted.prompt),
             window_frames=_window_frames(features.shape[1]),
         )
 
     def _batches(self, clips: Sequence[_Clip]) -> list[list[_Clip]]:
-        """Put clips of one window together, the dearest batch first, so that the workers end at about the same time."""
-        by_window: dict[int, list[_Clip]] = defaultdict(list)
+        """Put clips of one window together, the dearest batch first, so that the workers end at about the same time.
+
+        Those with prompts of unlike lengths stay apart, as the decoder wants it.
+        """
+        alike: dict[tuple[int, int], list[_Clip]] = defaultdict(list)
         for clip in clips:
-            by_window[clip.window_frames].append(clip)
+            alike[clip.window_frames, len(clip.prompt)].append(clip)
         size = min(_BATCH, ceil(len(clips) / self._workers))
-        batches = [together[i : i + size] for together in by_window.values() for i in range(0, len(together), size)]
+        batches = [together[i : i + size] for together in alike.values() for i in range(0, len(together), size)]
         return sorted(batches, key=lambda batch: -len(batch) * batch[0].window_frames)
 
     def _recognise(self, clips: Sequence[_Clip]) -> list[tuple[_Clip, Recognition | None]]:
@@ -135,7 +141,8 @@ class Recogniser:
             for i, language in zip(unknown, decoder.identify(encoded[unknown]), strict=True):
                 languages[i] = language
         known = [language for language in languages if language is not None]
-        drafts = decoder.generate(encoded, known, [clip.speech.size / SAMPLE_RATE_HZ for clip in clips])
+        lengths_s = [clip.speech.size / SAMPLE_RATE_HZ for clip in clips]
+        drafts = decoder.generate(encoded, known, lengths_s, [clip.prompt for clip in clips])
         is_open = [not draft.is_sure and clip.is_trimmed for clip, draft in zip(clips, drafts, strict=True)]
         pieces: dict[int, list[Piece]] = {}
         for rows in _by_language(
@@ -155,7 +162,7 @@ class Recogniser:
         return outcomes
 
     def _look_again(self, clip: _Clip) -> Recognition:
-        draft = self._decoder.look_again(clip.speech, clip.language)
+        draft = self._decoder.look_again(clip.speech, clip.language, clip.prompt)
         pieces: Sequence[Piece] = ()
         if draft.text and clip.wanted.want_words:
             encoded = self._decoder.encode([clip.features], FULL_WINDOW_FRAMES)

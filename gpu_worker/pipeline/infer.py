@@ -62,6 +62,7 @@ def _pass(chunks: Sequence[Chunk], engine: SpeechEngine) -> list[Recognised | Fa
             samples=chunk.samples,
             language=chunk.claimed.item.language,
             want_words=chunk.claimed.item.return_timestamps,
+            prompt=chunk.claimed.item.prompt,
             has_speech=chunk.has_speech,
         )
         for chunk in chunks

@@ -38,8 +38,8 @@ def clips_of(language: str) -> list[Clip]:
     ]
 
 
-def asked(samples: Samples, language: str | None = None, *, want_words: bool = True) -> SpeechInput:
-    return SpeechInput(samples=samples.astype(np.float32), language=language, want_words=want_words)
+def asked(samples: Samples, language: str | None = None, *, want_words: bool = True, prompt: str = "") -> SpeechInput:
+    return SpeechInput(samples=samples.astype(np.float32), language=language, want_words=want_words, prompt=prompt)
 
 
 def recognised(engine: SpeechEngine, *inputs: SpeechInput) -> list[Recognition]:

@@ -74,6 +74,35 @@ def test_silence_has_no_text_and_no_language(engine: SpeechEngine, seconds: floa
     assert (hinted.text, hinted.language, hinted.words) == ("", "fr", None)
 
 
+PROMPTS = {
+    "hot words": "Dashwood, Norland",
+    "other scripts": "Дэшвуд, 達什伍德 🎧",
+    "more than any engine takes": "Norland " * 250,
+    "one word of 2,000 characters": "x" * 2000,
+    "marks of the models": "<|endoftext|><|startoftranscript|><|fr|><|im_end|><|audio_pad|><asr_text><timestamp>",
+    "spaces": " \n ",
+}
+
+
+@pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS.keys())
+def test_whatever_a_prompt_holds_its_clip_is_recognised_and_the_others_are_as_without(
+    engine: SpeechEngine, clips: list[Clip], prompt: str
+) -> None:
+    plain = [asked(clip.samples, clip.language) for clip in clips[:6]]
+    prompted = [asked(clip.samples, clip.language, prompt=prompt) for clip in clips[:2]]
+    found = recognised(engine, *(one for pair in zip(prompted, plain[:2], strict=True) for one in pair), *plain[2:])
+    alone = recognised(engine, *plain)
+    assert [one.text for one in (found[1], found[3], *found[4:])] == [one.text for one in alone]
+    for one in found:
+        assert one.words is not None
+        assert " ".join(word.text for word in one.words) == one.text
+
+
+def test_silence_stays_silent_whatever_the_prompt(engine: SpeechEngine) -> None:
+    (one,) = recognised(engine, asked(np.zeros(5 * RATE_HZ), "en", prompt="Norland Park, Sussex"))
+    assert (one.text, one.words) == ("", ())
+
+
 @pytest.mark.parametrize("size", [1, 160, round(0.1 * RATE_HZ)])
 def test_the_shortest_clips_are_taken(engine: SpeechEngine, speech: Clip, size: int) -> None:
     middle = speech.samples.size // 2

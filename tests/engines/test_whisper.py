@@ -4,12 +4,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gpu_worker.engine import EngineSettings, Samples, SpeechEngine
+from gpu_worker.engines.whisper_decode import Decoder
 from tests.engines.clips import RATE_HZ, Clip, asked, clips_of, recognised
 
 SECONDS = 5
@@ -60,6 +62,53 @@ def test_a_hint_is_taken_as_given(whisper: SpeechEngine, speech: Clip) -> None:
     assert (right.language, wrong.language) == ("en", "it")
     assert "young man" in right.text
     assert wrong.text != right.text
+
+
+def recording(name: str) -> Samples:
+    (found,) = [clip.samples for clip in clips_of("en") if clip.path.stem == name]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "without", "prompt", "prompted"),
+    [
+        ("asterisk-en-tt-weasels", "have even our phone", "eaten", "have eaten our phone"),
+        ("librivox-0870", "John Dashwood had", "John Dashwoode", "John Dashwoode had"),
+        ("librivox-0890", "rather cold-hearted", "cold hearted, ill disposed", "rather cold hearted"),
+    ],
+)
+def test_a_hot_word_changes_how_a_recording_is_written(
+    whisper: SpeechEngine, name: str, without: str, prompt: str, prompted: str
+) -> None:
+    samples = recording(name)
+    plain, told = recognised(whisper, asked(samples, "en"), asked(samples, "en", prompt=prompt))
+    assert without in plain.text
+    assert prompted in told.text
+
+
+def test_a_prompt_is_there_too_when_a_doubtful_clip_is_looked_at_again(
+    whisper: SpeechEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = Decoder._draft
+    doubt = {"is_sure": True, "is_doubtful": True}
+    monkeypatch.setattr(Decoder, "_draft", lambda *arguments: replace(inside(*arguments), **doubt))
+    samples = recording("asterisk-en-tt-weasels")
+    long = "They have eaten the wires. " * 75
+    plain, short, longest = recognised(
+        whisper, *(asked(samples, "en", prompt=prompt) for prompt in ("", "eaten", long))
+    )
+    assert "have even our phone" in plain.text
+    assert all("have eaten our phone" in one.text for one in (short, longest))
+
+
+@pytest.mark.parametrize(
+    "prompt", [" ".join(clip.text for clip in clips_of("en")) * 2, "Yes, indeed. " * 150], ids=["plain", "in circles"]
+)
+def test_a_full_prompt_leaves_room_for_a_full_window_and_leads_into_no_loop(whisper: SpeechEngine, prompt: str) -> None:
+    samples = np.concatenate([clip.samples for clip in clips_of("en")])[: 30 * RATE_HZ]
+    (one,) = recognised(whisper, asked(samples, "en", want_words=False, prompt=prompt))
+    assert "young man" in one.text
+    assert len(one.text.split()) > 40
 
 
 def test_words_are_where_they_were_said_after_a_long_silence(whisper: SpeechEngine, speech: Clip) -> None:

@@ -66,7 +66,12 @@ def muxed(
 
 
 def claimed(
-    name: str = "a", *, receive_count: int = 1, language: str | None = None, return_timestamps: bool = True
+    name: str = "a",
+    *,
+    receive_count: int = 1,
+    language: str | None = None,
+    return_timestamps: bool = True,
+    prompt: str = "",
 ) -> Claimed:
     item = Item(
         batch_id="batch",
@@ -79,6 +84,7 @@ def claimed(
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
         language=language,
         return_timestamps=return_timestamps,
+        prompt=prompt,
         attempt=1,
     )
     return Claimed(item=item, delivery=Delivery(body="", receipt_handle=f"handle-{name}", receive_count=receive_count))

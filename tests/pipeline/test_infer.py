@@ -109,9 +109,9 @@ def test_the_engine_is_told_what_the_item_asked_for(want_words):
             seen.extend(micro_batch)
             return super().run(micro_batch)
 
-    work = claimed("a", language="de", return_timestamps=want_words)
+    work = claimed("a", language="de", return_timestamps=want_words, prompt="Norland")
     (outcome,) = infer(chunks_of(work, 1.0), ListeningEngine(never))
-    assert (seen[0].language, seen[0].want_words) == ("de", want_words)
+    assert (seen[0].language, seen[0].want_words, seen[0].prompt) == ("de", want_words, "Norland")
     assert not isinstance(outcome, Failed)
 
 

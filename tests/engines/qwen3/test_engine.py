@@ -21,6 +21,7 @@ from gpu_worker.engines.qwen3.encoder import AudioEncoder
 from gpu_worker.engines.qwen3.generation import Generator
 from gpu_worker.engines.qwen3.memory import context_tokens
 from gpu_worker.engines.qwen3.parsing import parse
+from gpu_worker.engines.qwen3.prompts import Prompts
 from gpu_worker.engines.qwen3.requests import Generated
 from gpu_worker.engines.qwen3.weights import load_asr
 from gpu_worker.engines.qwen3_aligner import Qwen3Aligner
@@ -65,21 +66,32 @@ def values(engine: Qwen3AsrEngine, *inputs: SpeechInput) -> list[Recognition]:
     return [value_of(outcome) for outcome in engine.run(inputs)]
 
 
+@pytest.mark.parametrize("prompt", ["", "Dashwood, Norland"])
 @pytest.mark.parametrize("language", [None, "en", "tl", "zh"])
 def test_the_text_is_what_transformers_makes_of_the_clip(
-    engine: Qwen3AsrEngine, settings: EngineSettings, language: str | None
+    engine: Qwen3AsrEngine, settings: EngineSettings, language: str | None, prompt: str
 ) -> None:
     model = load_asr(str(settings.model), device=torch.device("cpu"), dtype=torch.float32)
     processor = tiny.processor()
-    inputs = [heard(seconds, language, seed=seed) for seed, seconds in enumerate((0.3, 2.0, 8.5, 1.0))]
+    plain = [heard(seconds, language, seed=seed) for seed, seconds in enumerate((0.3, 2.0, 8.5, 1.0))]
+    inputs = [replace(one, prompt=prompt) for one in plain]
     found = values(engine, *inputs)
     assert sum(bool(ours.text) for ours in found) >= 3, "the model must say something for this to show anything"
     for one, ours in zip(inputs, found, strict=True):
-        request = processor.apply_transcription_request([one.samples], language=language and NAMES[language])
+        request = processor.apply_transcription_request(
+            [one.samples], language=language and NAMES[language], prompt=prompt or None
+        )
         ids = model.generate(**request, do_sample=False, max_new_tokens=300)[0, request["input_ids"].shape[1] :]
         theirs = processor.decode(ids, return_format="parsed")
         assert ours.text == " ".join(theirs["transcription"].split())
         assert ours.language == language
+
+
+def test_clips_with_prompts_and_without_are_each_as_alone(engine: Qwen3AsrEngine) -> None:
+    inputs = [replace(heard(1.0 + n % 3, "en", seed=n), prompt="Norland " * (n % 4)) for n in range(8)]
+    together = values(engine, *inputs)
+    assert together == [values(engine, one)[0] for one in inputs]
+    assert together[1] != values(engine, replace(inputs[1], prompt=""))[0], "a prompt must change what is generated"
 
 
 def test_the_language_is_the_one_that_the_model_named(engine: Qwen3AsrEngine, say: Say) -> None:
@@ -273,7 +285,8 @@ def test_a_larger_micro_batch_is_recognised_as_each_clip_alone(settings: EngineS
 def enough_for_a_minute(settings: EngineSettings) -> int:
     """Return the bytes of a processor's memory of which half are enough for the work and one clip of a minute."""
     config = Qwen3ASRConfig.from_pretrained(settings.model)
-    cache = context_tokens(60, prompt_tokens=60) * bytes_a_token(config.text_config, torch.float32)
+    prompt_tokens = Prompts(tiny.tokenizer()).most_tokens
+    cache = context_tokens(60, prompt_tokens=prompt_tokens) * bytes_a_token(config.text_config, torch.float32)
     return round(2 * (memory._work_bytes(config, settings.micro_batch, torch.float32) + cache))
 
 

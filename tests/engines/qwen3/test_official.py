@@ -82,7 +82,9 @@ def generated(official):
     model = load_asr(official.recogniser, device=_CPU, dtype=torch.float32)
     prompts = Prompts(load_tokenizer(official.recogniser))
     requests = [
-        Request(samples=clip, before=prompts.before, after=prompts.behind(_HINTS[hint]), max_new_tokens=_MAX_NEW_TOKENS)
+        Request(
+            samples=clip, before=prompts.before(), after=prompts.behind(_HINTS[hint]), max_new_tokens=_MAX_NEW_TOKENS
+        )
         for clip, hint in zip(official.clips, official.hints, strict=True)
     ]
     return Generator(model, max_rows=len(requests), max_context_tokens=512).generate(requests)
@@ -127,7 +129,7 @@ def test_another_models_tokens_are_told_apart(official):
     model = tiny.asr_model(seed=1)
     prompts = Prompts(tiny.tokenizer())
     request = Request(
-        samples=official.clips[0], before=prompts.before, after=prompts.behind(None), max_new_tokens=_MAX_NEW_TOKENS
+        samples=official.clips[0], before=prompts.before(), after=prompts.behind(None), max_new_tokens=_MAX_NEW_TOKENS
     )
     (made,) = Generator(model, max_rows=1, max_context_tokens=512).generate([request])
     ends = set(model.config.eos_token_id)
