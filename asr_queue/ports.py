@@ -265,8 +265,20 @@ class ItemTable(Protocol):
     def postpone_batch(self, batch: Batch, *, next_check_at: datetime) -> None:
         """Set when the sweep should look at a batch again."""
 
-    def finish_batch(self, batch: Batch, *, finished_at: datetime, next_check_at: datetime) -> None:
-        """Note when a batch's last item became final; the first note stands. Rows go a retention after that."""
+    def count_ended(self, batch_id: str, count: int) -> bool:
+        """Count so many more items of a batch as ended; return whether by that count all of them have.
+
+        A hint, never the truth: a lost reply counts twice, and a process that dies first counts nothing.
+        """
+
+    def finish_batch(
+        self, batch: Batch, *, finished_at: datetime, completed: int, failed: int, read_until: datetime
+    ) -> bool:
+        """Note that a batch's last item is final, with what became of them; return whether this call did.
+
+        Once, by whoever is first: a batch that was noted, deleted or retired stays as it is. When the sweep looks at
+        it next stays too. Its row goes a retention after `read_until`.
+        """
 
     def retire_batch(self, batch: Batch) -> None:
         """Note that nothing is left to do for a finished batch: it is not due again."""

@@ -56,6 +56,7 @@ class MemoryTable:
         self._batches: dict[str, Batch] = {}
         self._next_checks: dict[str, datetime] = {}
         self._items: dict[str, dict[int, Item]] = {}
+        self._ended: Counter[str] = Counter()
         self._typical_item_s: dict[Operation, float] = {}
         self._keys: dict[str, ApiKey] = {}
         self._requests: Counter[str] = Counter()
@@ -176,12 +177,26 @@ class MemoryTable:
             if batch.batch_id in self._next_checks:
                 self._next_checks[batch.batch_id] = next_check_at
 
-    def finish_batch(self, batch: Batch, *, finished_at: datetime, next_check_at: datetime) -> None:
-        """Note when the last item became final."""
+    def count_ended(self, batch_id: str, count: int) -> bool:
+        """Count items of a batch as ended."""
         with self._lock:
-            row = self._batches[batch.batch_id]
-            self._batches[batch.batch_id] = replace(row, finished_at=row.finished_at or finished_at)
-            self.postpone_batch(batch, next_check_at=next_check_at)
+            if batch_id not in self._next_checks:
+                return False
+            self._ended[batch_id] += count
+            return self._ended[batch_id] >= self._batches[batch_id].total
+
+    def finish_batch(
+        self, batch: Batch, *, finished_at: datetime, completed: int, failed: int, read_until: datetime
+    ) -> bool:
+        """Note that the last item is final."""
+        del read_until
+        with self._lock:
+            row = self._batches.get(batch.batch_id)
+            if row is None or row.finished_at or row.deleted_at or batch.batch_id not in self._next_checks:
+                return False
+            noted = replace(row, finished_at=finished_at, completed=completed, failed=failed)
+            self._batches[batch.batch_id] = noted
+            return True
 
     def retire_batch(self, batch: Batch) -> None:
         """Note that nothing is left to do."""

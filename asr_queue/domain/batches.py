@@ -47,6 +47,10 @@ class Batch:
     """When a message had been sent for every item; None until then."""
     finished_at: datetime | None = None
     """When the last item became final; None until somebody has seen that."""
+    completed: int | None = None
+    """Items that ended done, noted together with `finished_at`."""
+    failed: int | None = None
+    """Items that ended in error, noted together with `finished_at`."""
     deleted_at: datetime | None = None
     """When its tenant deleted it; from then on nobody sees it, and its items go."""
 

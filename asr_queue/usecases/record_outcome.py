@@ -1,5 +1,6 @@
 """Publish what became of items: write the result, then move the item."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from datetime import datetime, timedelta
 from asr_queue.domain.files import File, FileKind
 from asr_queue.domain.items import Item, ItemError
 from asr_queue.ports import Clock, ItemTable, ObjectStore
+from asr_queue.usecases.close_batch import note_ended
 from asr_queue.wire.transcript import Transcript
 
 _JSON = "application/json"
@@ -42,6 +44,8 @@ def record_outcomes(
 ) -> list[bool]:
     """Move items to their final state, and register their results for `file_ttl_s` seconds.
 
+    Batches that this finishes are noted as finished.
+
     Returns:
         For each: whether this attempt is the one that counts. Either way the item is final, and its message may be
         acknowledged; the object of an attempt that came too late is removed.
@@ -55,6 +59,10 @@ def record_outcomes(
     late = [item.attempt_key() for (item, file), ours in zip(finished, counts, strict=True) if file and not ours]
     if late:
         store.delete(late)
+    ended = Counter(outcome.item.batch_id for outcome, ours in zip(outcomes, counts, strict=True) if ours)
+    # Whoever was first may have died before it counted: there the items themselves are asked.
+    overtaken = {outcome.item.batch_id for outcome, ours in zip(outcomes, counts, strict=True) if not ours}
+    note_ended({**ended, **dict.fromkeys(overtaken, 0)}, table=table, file_ttl_s=file_ttl_s)
     return counts
 
 

@@ -5,7 +5,8 @@ due draft  ── its creation never ended ──▶ undone
 due batch  ── messages not all sent ─────▶ sent again
            ── unfinished, lane empty ────▶ messages were lost: sent again
            ── queued, and overtaken ─────▶ the same, without waiting for an empty lane
-           ── finished ──────────────────▶ noted; a file's life later every attempt's object is deleted
+           ── finished ──────────────────▶ noted, unless it was when its last item ended; a file's life later every
+                                           attempt's object is deleted
            ── deleted ───────────────────▶ what is left of it removed, and once more a file's life later
 """
 
@@ -18,6 +19,7 @@ from typing import Final, TypeAlias
 from asr_queue.domain.batches import Batch, Priority, finished_at
 from asr_queue.domain.items import Item, ItemStatus, Operation, results_prefix
 from asr_queue.ports import Backlog, Clock, ItemTable, ObjectStore, WorkQueues
+from asr_queue.usecases.close_batch import close
 from asr_queue.usecases.delete_batch import clear_batch
 from asr_queue.usecases.submit_batch import FIRST_CHECK_S, send_items
 
@@ -40,6 +42,7 @@ class Swept:
 
     files_expired: int = 0
     batches_finished: int = 0
+    """Noted as finished by the sweep: whoever ended the last item did not come to that."""
     batches_retired: int = 0
     batches_resent: int = 0
     items_resent: int = 0
@@ -153,13 +156,11 @@ def _check_batch(
     if ended_at is None:
         _move_on(batch, items, swept, table, queues, drained, now)
         return
+    swept.batches_finished += close(batch, items, table=table, file_ttl_s=file_ttl_s)
     nobody_reads_at = ended_at + timedelta(seconds=file_ttl_s)
     if now < nobody_reads_at:
-        table.finish_batch(batch, finished_at=ended_at, next_check_at=nobody_reads_at)
-        swept.batches_finished += 1
+        table.postpone_batch(batch, next_check_at=nobody_reads_at)
         return
-    if batch.finished_at is None:
-        table.finish_batch(batch, finished_at=ended_at, next_check_at=now)
     # Objects of attempts that came too late, or whose worker died before it could move the item.
     store.delete(store.list_keys(results_prefix(batch.tenant, batch.batch_id)))
     table.retire_batch(batch)

@@ -233,7 +233,7 @@ class Flow:
             return
         work: Received | Claimed = received
         try:
-            claimed = claim(received, table=self._table, clock=self._clock)
+            claimed = claim(received, table=self._table, clock=self._clock, file_ttl_s=self._settings.file_ttl_s)
             if claimed is None:
                 self._batcher.withdraw(key)
                 self._leases.acknowledge([key])

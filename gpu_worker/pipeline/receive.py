@@ -5,6 +5,7 @@ import logging
 from asr_queue.errors import PoisonError
 from asr_queue.ports import Clock, ItemTable, WorkQueue
 from asr_queue.usecases.claim_item import claim_item
+from asr_queue.usecases.close_batch import close_batch
 from asr_queue.wire.messages import ItemMessage
 from gpu_worker.leases import Leases
 from gpu_worker.work import Claimed, Received
@@ -33,11 +34,16 @@ def receive(queue: WorkQueue, leases: Leases, *, max_messages: int, wait_s: int)
     return received
 
 
-def claim(received: Received, *, table: ItemTable, clock: Clock) -> Claimed | None:
+def claim(received: Received, *, table: ItemTable, clock: Clock, file_ttl_s: int) -> Claimed | None:
     """Start an item; None where there is nothing left to do but to acknowledge.
+
+    Then its batch is looked at: whoever ended the item may have died before it could say so.
 
     Raises:
         RetryableError: the table is away.
     """
     item = claim_item(received.message, table=table, clock=clock)
-    return None if item is None else Claimed(item=item, delivery=received.delivery)
+    if item is None:
+        close_batch(received.message.batch_id, table=table, file_ttl_s=file_ttl_s)
+        return None
+    return Claimed(item=item, delivery=received.delivery)

@@ -655,12 +655,35 @@ class TestChecks:
         assert batch.batch_id not in self.due_ids(table, clock)
 
     def test_the_first_note_of_the_end_stands(self, table: ItemTable, clock: ManualClock) -> None:
-        batch, _ = created(table, clock)
+        batch, _ = created(table, clock, 3)
         first = clock.now()
         later = first + timedelta(seconds=9)
-        table.finish_batch(batch, finished_at=first, next_check_at=later)
-        table.finish_batch(batch, finished_at=later, next_check_at=later)
-        assert load(table, batch)[0].finished_at == first
+        assert table.finish_batch(batch, finished_at=first, completed=2, failed=1, read_until=later)
+        assert not table.finish_batch(batch, finished_at=later, completed=3, failed=0, read_until=later)
+        noted = load(table, batch)[0]
+        assert (noted.finished_at, noted.completed, noted.failed) == (first, 2, 1)
+        clock.advance(60)
+        assert batch.batch_id in self.due_ids(table, clock), "the sweep looks when it would have looked"
+
+    def test_the_end_of_a_batch_that_has_gone_is_not_noted(self, table: ItemTable, clock: ManualClock) -> None:
+        deleted, retired, unknown = (created(table, clock)[0] for _ in range(3))
+        table.delete_batch(deleted, now=clock.now())
+        table.retire_batch(retired)
+        for batch in (deleted, retired, replace(unknown, batch_id=str(uuid4()))):
+            assert not table.finish_batch(batch, finished_at=clock.now(), completed=1, failed=0, read_until=clock.now())
+        assert load(table, deleted)[0].finished_at is None
+
+    def test_by_the_count_of_its_ended_items_a_batch_may_be_finished(
+        self, table: ItemTable, clock: ManualClock
+    ) -> None:
+        batch, _ = created(table, clock, 3)
+        assert not table.count_ended(batch.batch_id, 2)
+        assert table.count_ended(batch.batch_id, 1)
+        assert table.count_ended(batch.batch_id, 1), "more than there are is no less"
+        assert load(table, batch)[0] == batch, "a hint changes nothing that is told"
+        assert not table.count_ended(str(uuid4()), 1)
+        table.retire_batch(batch)
+        assert not table.count_ended(batch.batch_id, 1)
 
     def test_a_retired_batch_is_never_due_again(self, table: ItemTable, clock: ManualClock) -> None:
         batch, _ = created(table, clock)

@@ -26,7 +26,7 @@ from asr_queue.adapters.memory_clock import ManualClock
 from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
-from asr_queue.domain.batches import Priority
+from asr_queue.domain.batches import Batch, Priority, Progress, finished_at
 from asr_queue.domain.drops import Drop
 from asr_queue.domain.items import Item, ItemStatus, Operation
 from asr_queue.errors import AsrQueueError, CallerError, RetryableError
@@ -352,7 +352,7 @@ class Protocol(RuleBasedStateMachine):
             return
         for one in received:
             try:
-                claimed = claim(one, table=self.table, clock=self.clock)
+                claimed = claim(one, table=self.table, clock=self.clock, file_ttl_s=FILE_TTL_S)
             except RetryableError as error:
                 worker.publisher.retry_later(one, error)
                 continue
@@ -420,7 +420,8 @@ class Protocol(RuleBasedStateMachine):
     def dead_letter(self, faults: list[Fault]) -> None:
         self.faults = faults
         try:
-            fail_dead_letter(ItemMessage.parse(self.queue.dead_letters[0]), table=self.table, clock=self.clock)
+            message = ItemMessage.parse(self.queue.dead_letters[0])
+            fail_dead_letter(message, table=self.table, clock=self.clock, file_ttl_s=FILE_TTL_S)
         except RetryableError:
             return
         self.queue.dead_letters.pop(0)
@@ -452,6 +453,18 @@ class Protocol(RuleBasedStateMachine):
             assert answer.total == len(states)
             assert all((item.url is not None) == (item.status is ItemStatus.DONE) for item in answer.items)
             assert all((item.error is not None) == (item.status is ItemStatus.ERROR) for item in answer.items)
+
+    @invariant()
+    def a_batch_that_was_noted_as_finished_is(self) -> None:
+        for batch_id in self.batch_ids():
+            found = self.real_table.load_batch(batch_id)
+            if found is not None and found[0].finished_at is not None:
+                self.is_noted_right(*found)
+
+    def is_noted_right(self, batch: Batch, items: Sequence[Item]) -> None:
+        assert batch.finished_at == finished_at(items), "a batch was noted as finished, and is not, or at another time"
+        progress = Progress.of(items)
+        assert (batch.completed, batch.failed) == (progress.completed, progress.failed), "its items are counted wrong"
 
     @invariant()
     def a_final_item_never_changes(self) -> None:
@@ -543,6 +556,9 @@ class Protocol(RuleBasedStateMachine):
             self.clock.advance(NOTE_LIFE_S / 4)
             self.sweep([])
         assert self.real_store.list_keys("") == [], "an object outlived its time"
+        for found in map(self.real_table.load_batch, self.batch_ids()):
+            assert found is not None
+            assert found[0].finished_at is not None, "the end of a batch was never noted"
 
     def a_visibility_timeout_passes(self) -> None:
         for _ in range(0, VISIBILITY_TIMEOUT_S + HEARTBEAT_S, HEARTBEAT_S):

@@ -60,7 +60,7 @@ TABLE: dict[str, Rights] = {
         "S3SubmitLogs": LOG,
     },
     "TaskRole": {
-        "Table": {"dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "Table": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"},
         "Bucket": {"s3:ListBucket"},
         "Bucket/uploads/*": {"s3:GetObject"},
         "Bucket/drop/*": {"s3:GetObject"},
@@ -189,7 +189,8 @@ def test_every_function_has_a_role_of_its_own() -> None:
         ("TaskRole", "s3:PutObject", "Bucket/uploads/*"),
         ("TaskRole", "sqs:SendMessage", "Queue"),
         ("TaskRole", "dynamodb:DeleteItem", "Table"),
-        ("TaskRole", "dynamodb:Query", "Table"),
+        ("TaskRole", "dynamodb:Scan", "Table"),
+        ("TaskRole", "dynamodb:Query", "Table/index/due"),
         ("InstanceRole", "s3:GetObject", "Bucket/uploads/*"),
         ("ExecutionRole", "sqs:ReceiveMessage", "Queue"),
     ],

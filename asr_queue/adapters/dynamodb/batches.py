@@ -66,17 +66,43 @@ class Batches:
         """Set when the sweep should look at a batch again."""
         self._change(batch, "SET #due_at = :due_at", {"due_at": to_ms(next_check_at)})
 
-    def finish_batch(self, batch: Batch, *, finished_at: datetime, next_check_at: datetime) -> None:
-        """Note when a batch's last item became final."""
-        self._change(
-            batch,
-            "SET #finished_at = if_not_exists(#finished_at, :finished_at), #due_at = :due_at, #purge_at = :purge_at",
-            {
-                "finished_at": to_ms(finished_at),
-                "due_at": to_ms(next_check_at),
-                "purge_at": to_s(next_check_at, self._row_retention_s),
-            },
+    def count_ended(self, batch_id: str, count: int) -> bool:
+        """Count items of a batch as ended."""
+        try:
+            row = self._table.write(
+                Update(
+                    key=batch_key(batch_id),
+                    change="ADD #ended :count",
+                    condition="attribute_exists(#due_shard)",
+                    values={"count": count},
+                )
+            )
+        except ConditionFailedError:
+            return False  # retired or gone
+        return row is not None and row["ended"] >= row["total"]
+
+    def finish_batch(
+        self, batch: Batch, *, finished_at: datetime, completed: int, failed: int, read_until: datetime
+    ) -> bool:
+        """Note that a batch's last item is final."""
+        noted: Row = {
+            "finished_at": to_ms(finished_at),
+            "completed": completed,
+            "failed": failed,
+            "purge_at": to_s(read_until, self._row_retention_s),
+        }
+        note = Update(
+            key=batch_key(batch.batch_id),
+            change="SET " + ", ".join(f"#{name} = :{name}" for name in noted),
+            condition="attribute_exists(#due_shard) AND attribute_not_exists(#finished_at)"
+            " AND attribute_not_exists(#deleted_at)",
+            values=noted,
         )
+        try:
+            self._table.write(note)
+        except ConditionFailedError:
+            return False
+        return True
 
     def retire_batch(self, batch: Batch) -> None:
         """Note that nothing is left to do for a finished batch."""

@@ -189,6 +189,8 @@ def to_batch(row: Mapping[str, Any]) -> Batch:
         retry_of=row.get("retry_of"),
         sent_at=_instant(row, "sent_at"),
         finished_at=_instant(row, "finished_at"),
+        completed=_whole(row, "completed"),
+        failed=_whole(row, "failed"),
         deleted_at=_instant(row, "deleted_at"),
     )
 

@@ -1,0 +1,66 @@
+"""Notice that a batch is finished, soon after its last item has ended.
+
+    items ended ──a count on the batch's row──▶ perhaps all have ──its items are read──▶ finished, noted once
+
+The items are the truth, and the count is a hint. One that came too high costs a reading. One that stayed too low, since
+its process died before it counted, is made good: the message of that process comes again, finds its item final, and
+then the items are read; and the sweep looks at every batch.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Final
+
+from asr_queue.domain.batches import Batch, Progress, finished_at
+from asr_queue.domain.items import Item
+from asr_queue.ports import ItemTable
+
+_AT_ONCE: Final = 16
+"""Batches that are looked at at the same time: items that end together may be of as many."""
+
+
+def note_ended(ended: Mapping[str, int], *, table: ItemTable, file_ttl_s: int) -> int:
+    """Count items that have ended, and note which batches that finishes; return how many.
+
+    Call it when the items' new states are written and before anything is acknowledged.
+
+    Args:
+        ended: how many items of each batch, by its id; 0 where that is not known: then its items are read.
+        file_ttl_s: life of a transcript: how long after its end a batch is of use.
+
+    Raises:
+        RetryableError: not all was noted; calling again is safe.
+    """
+
+    def look(batch_id: str) -> bool:
+        count = ended[batch_id]
+        if count and not table.count_ended(batch_id, count):
+            return False
+        return close_batch(batch_id, table=table, file_ttl_s=file_ttl_s)
+
+    if len(ended) <= 1:
+        return sum(map(look, ended))
+    with ThreadPoolExecutor(min(_AT_ONCE, len(ended))) as pool:
+        return sum(pool.map(look, ended))
+
+
+def close_batch(batch_id: str, *, table: ItemTable, file_ttl_s: int) -> bool:
+    """Read a batch's items, and note its end where all of them are final; return whether this call did."""
+    found = table.load_batch(batch_id)
+    return found is not None and close(*found, table=table, file_ttl_s=file_ttl_s)
+
+
+def close(batch: Batch, items: Sequence[Item], *, table: ItemTable, file_ttl_s: int) -> bool:
+    """Note the end of a batch whose items have been read; return whether this call did."""
+    ended_at = finished_at(items)
+    if ended_at is None or batch.finished_at is not None or batch.deleted_at is not None:
+        return False
+    progress = Progress.of(items)
+    return table.finish_batch(
+        batch,
+        finished_at=ended_at,
+        completed=progress.completed,
+        failed=progress.failed,
+        read_until=ended_at + timedelta(seconds=file_ttl_s),
+    )
