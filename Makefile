@@ -13,7 +13,7 @@ PYTEST_OPTIONS := --numprocesses 2 --dist loadfile
 FUZZ_FILES ?= 200000
 SCHEMATHESIS_CASES ?= 20000
 
-.PHONY: install install-dev demo up test check infra-check audit sbom lock fuzz schemathesis faults bench bench-gpu clean
+.PHONY: install install-dev tools demo up test docs-test check infra-check audit sbom lock fuzz schemathesis faults bench bench-gpu clean
 
 # What the system needs on this machine, and nothing of PyTorch.
 install: $(VENV)/.installed
@@ -35,6 +35,9 @@ $(TOOLS)/.installed: infra/requirements.txt
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -r infra/requirements.txt
 	touch $@
 
+# The command lines of SAM and AWS, for docs/deploy.md.
+tools: $(TOOLS)/.installed
+
 $(OFFICIAL)/.installed: benchmarks/qwen3/official-requirements.txt $(VENV)/.installed-dev
 	rm -rf $(OFFICIAL)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(OFFICIAL) -r benchmarks/qwen3/official-requirements.txt
@@ -49,6 +52,10 @@ up: install
 
 test: install-dev $(TOOLS)/.installed $(OFFICIAL)/.installed
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+# Every command and snippet of README.md and docs/, typed from top to bottom. A part of `make test`.
+docs-test: install-dev $(TOOLS)/.installed
+	$(BIN)/python -m pytest tests/docs
 
 check: install-dev infra-check audit $(OFFICIAL)/.installed
 	$(BIN)/ruff format --check .

@@ -1,0 +1,31 @@
+"""What a page shows, held against what there is."""
+
+import json
+import re
+from typing import Any
+
+
+def looks_like(line: str) -> re.Pattern[str]:
+    """Any number for a number, and anything for what is left out, with the beginning of the word that ends so."""
+    parts = re.split(r"\S*?(?:…|\.\.\.)", line.strip())
+    parts = [re.sub(r"\d+", r"\\d+", re.sub(r"(\\ |\s)+", r"\\s+", re.escape(part))) for part in parts]
+    return re.compile(".*".join(parts))
+
+
+def last_document(output: str) -> Any:
+    """Return the last of the JSON documents in an output, with or without line breaks between them."""
+    document, place, decoder = None, 0, json.JSONDecoder()
+    while (place := output.find("{", place)) >= 0:
+        document, place = decoder.raw_decode(output, place)
+    return document
+
+
+def has_the_shape_of(real: Any, shown: Any, place: str) -> None:
+    assert type(real) is type(shown) or None in (real, shown), f"{place}: {shown!r} is {real!r}"
+    if isinstance(shown, dict):
+        assert set(shown) <= set(real), f"{place}: {set(shown) - set(real)} is not in {real}"
+        for key, value in shown.items():
+            has_the_shape_of(real[key], value, f"{place}: {key}")
+    elif isinstance(shown, list):
+        for one, other in zip(real, shown, strict=False):
+            has_the_shape_of(one, other, place)

@@ -1,0 +1,148 @@
+"""Every page, typed from top to bottom by a reader who has nothing but the page."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.core
+import typer.main
+import yaml
+
+from asr_queue.cli.app import app
+from tests.docs import here, pages
+from tests.docs.elsewhere import TABLE
+from tests.docs.pages import ROOT, Block, Command
+from tests.docs.session import Ran, Session
+from tests.docs.shown import has_the_shape_of, last_document, looks_like
+
+SHELL = ("bash", "sh")
+READ = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads}
+NOT_TYPED = ("", "text", "mermaid")
+_PROMPT = re.compile(r"(.*\[[^\]]+\]: ?)(\S+)")
+"""A question of a program, with the answer that the reader types."""
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with here.aws_account(tmp_path_factory.mktemp("account")) as url:
+        yield url
+
+
+@pytest.mark.parametrize("name", pages.names())
+def test_a_reader_who_types_a_page_from_top_to_bottom_sees_what_it_shows(
+    name: str, account: str, tmp_path: Path
+) -> None:
+    found = pages.blocks(name)
+    unknown = {block.language for block in found} - {*SHELL, *READ, *NOT_TYPED, "console", "python", "jsonl"}
+    assert not unknown, f"{name} has blocks of a kind that nobody looks at: {unknown}"
+    port = here.free_port()
+    found = [
+        Block(one.page, one.line, one.language, here.said_here(one.text, port=port), one.is_right_below)
+        for one in found
+    ]
+    if not any(block.language in (*SHELL, "console", "python") for block in found):
+        for block in found:
+            _look_at(block, None)
+        return
+    with here.reader(tmp_path, port=port, account=account) as session:
+        typed = [command for block in found if block.language == "console" for command in pages.commands(block)]
+        deploys = any(command.text.startswith("sam ") for command in typed)
+        if not deploys and not any(command.serves for command in typed):
+            _must_work(
+                session.leave_running(f"asr-queue up --port {port}", "ready "), f"{name}: the system it takes as given"
+            )
+            _must_work(session.shell(here.GIVEN), f"{name}: what it takes as given")
+        ran: Ran | None = None
+        for block in found:
+            if block.language in NOT_TYPED or block.language in READ or block.language == "jsonl":
+                _look_at(block, ran if block.is_right_below else None)
+            else:
+                ran = _type(block, session)
+            if deploys:
+                _must_work(session.shell(here.after_each_step(account)), block.place)
+
+
+def _type(block: Block, session: Session) -> Ran | None:
+    """Do what a block says; return what the last of it came to, or None where it was only looked at."""
+    if block.language == "console":
+        return [_type_command(command, session) for command in pages.commands(block)][-1]
+    for entry in TABLE:
+        if entry.is_it(block.text.strip()):
+            entry.look(block.text, session)
+            return None
+    return _must_work(
+        session.python(block.text) if block.language == "python" else session.shell(block.text), block.place
+    )
+
+
+def _type_command(command: Command, session: Session) -> Ran | None:
+    for entry in TABLE:
+        if entry.is_it(command.text):
+            entry.look(command.text, session)
+            return None
+    questions = [_PROMPT.fullmatch(line) for line in command.shown]
+    if command.serves:
+        ran = session.leave_running(command.text, "ready ")
+    elif command.is_interrupted:
+        ran = session.interrupt(command.text)
+    else:
+        ran = session.shell(command.text, typed="".join(f"{one[2]}\n" for one in questions if one))
+    _must_work(ran, f"{command.place}: {command.text}")
+    for line, question in zip(command.shown, questions, strict=True):
+        wanted = question[1] if question else line.removesuffix("^C")
+        assert looks_like(wanted).search(ran.seen), f"{command.place} shows {wanted!r}, and there is\n{ran.seen}"
+    return ran
+
+
+def _must_work(ran: Ran, what: str) -> Ran:
+    assert ran.worked, f"{what}\n{ran.seen}"
+    return ran
+
+
+def _look_at(block: Block, above: Ran | None) -> None:
+    """Read what is no command, and hold it against what the block above it came to."""
+    if block.language in NOT_TYPED:
+        assert not re.search(r"^\$ ", block.text, re.MULTILINE), f"{block.place}: commands that nobody runs"
+    elif block.language == "jsonl":
+        for line in block.text.splitlines():
+            json.loads(line)
+    else:
+        shown = READ[block.language](block.text)
+        if above is not None:
+            has_the_shape_of(last_document(above.output), shown, block.place)
+
+
+def test_what_is_listed_as_not_run_is_on_a_page() -> None:
+    every = [block for name in pages.names() for block in pages.blocks(name)]
+    typed = [block.text.strip() for block in every if block.language in (*SHELL, "python")]
+    typed += [command.text for block in every if block.language == "console" for command in pages.commands(block)]
+    assert [entry.pattern for entry in TABLE if not any(map(entry.is_it, typed))] == []
+
+
+@pytest.mark.parametrize("name", pages.names())
+def test_commands_within_sentences_exist(name: str) -> None:
+    for code in pages.inline(name):
+        words = code.split()
+        if words[0] == "make" and len(words) > 1:
+            made = subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True, check=False)
+            assert made.returncode == 0, f"{name}: `{code}`: {made.stderr.decode()}"
+        elif words[0] == "asr-queue" and len(words) > 1:
+            _our_command_takes(words[1:], f"{name}: `{code}`")
+        elif words[:2] == ["python", "-m"]:
+            assert importlib.util.find_spec(words[2]), f"{name}: `{code}`"
+
+
+def _our_command_takes(words: list[str], what: str) -> None:
+    command: Any = typer.main.get_command(app)
+    while isinstance(command, typer.core.TyperGroup) and words and words[0] in command.commands:
+        command = command.commands[words.pop(0)]
+    if isinstance(command, typer.core.TyperGroup):
+        assert not words or words[0].startswith("-"), what
+    options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert {word.strip("[]") for word in words if word.strip("[").startswith("-")} <= options, what
