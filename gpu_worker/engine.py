@@ -62,6 +62,8 @@ class Recognition:
     """Stripped; empty where nothing was said."""
     language: str | None
     """Code of the given or identified language; None where nothing was said and none was given."""
+    language_probability: float | None = None
+    """How sure the engine was of a language that it identified, 0 to 1; None where it was given, or nobody can say."""
     words: tuple[Word, ...] | None
     """Seconds from the start of the chunk, in order; None unless asked for. All words of the text, or none."""
     timestamps_unavailable: str | None = None

@@ -96,6 +96,8 @@ class Assembled:
     text: str
     language: str | None
     """Language code."""
+    language_probability: float | None = None
+    """How sure the engine was of it, over all that was said; None where it was given, or the engine does not say."""
     device_s: float
     """The item's share of the seconds that the device spent."""
     micro_batch: int

@@ -71,10 +71,12 @@ STATUS: Final = {
 TRANSCRIPT: Final = {
     "text": "The transcribed text.",
     "language": "English",
+    "language_probability": 0.988,
+    "duration": 1.4,
     "timestamps": [
-        {"start": 0.0, "end": 0.25, "text": "The"},
-        {"start": 0.25, "end": 0.8, "text": "transcribed"},
-        {"start": 0.8, "end": 1.1, "text": "text."},
+        {"start": 0.0, "end": 0.25, "text": "The", "confidence": 0.998},
+        {"start": 0.25, "end": 0.8, "text": "transcribed", "confidence": 0.914},
+        {"start": 0.8, "end": 1.1, "text": "text.", "confidence": 0.987},
     ],
 }
 _PROBLEMS: Final = {

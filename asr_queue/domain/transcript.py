@@ -10,3 +10,5 @@ class Word:
     start_s: float
     end_s: float
     text: str
+    confidence: float | None = None
+    """How sure the engine was of it, 0 to 1; None where it does not say."""

@@ -12,7 +12,10 @@ _LIMITS = Limits(max_micro_batch=16, max_chunk_s=30.0, sample_rate_hz=16_000, la
 
 
 class EchoEngine:
-    """Deterministic: the text names the input's length and its prompt, zeros are silence, a missing hint is English."""
+    """Deterministic: the text names the input's length and its prompt, zeros are silence, a missing hint is English.
+
+    It is quite sure of all that: every word has a confidence of 1, and so has English.
+    """
 
     def __init__(self, settings: EngineSettings, *, pass_s: float = 0.0, pass_per_audio_s: float = 0.0) -> None:
         """Take the settings that all engines take.
@@ -63,9 +66,10 @@ def _outcome(one: SpeechInput) -> Done[Recognition] | Failed:
     audio_s = one.samples.size / _LIMITS.sample_rate_hz
     text = " ".join(f"echo of {audio_s:.2f} s {one.prompt}".split())
     words = _spread(text.split(), audio_s) if one.want_words else None
-    return Done(Recognition(text=text, language=one.language or "en", words=words))
+    probability = 1.0 if one.language is None else None
+    return Done(Recognition(text=text, language=one.language or "en", language_probability=probability, words=words))
 
 
 def _spread(texts: list[str], audio_s: float) -> tuple[Word, ...]:
     step_s = audio_s / len(texts)
-    return tuple(Word(step_s * i, min(step_s * (i + 1), audio_s), text) for i, text in enumerate(texts))
+    return tuple(Word(step_s * i, min(step_s * (i + 1), audio_s), text, 1.0) for i, text in enumerate(texts))

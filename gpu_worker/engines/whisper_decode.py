@@ -6,7 +6,7 @@ Every method may be called from several threads at once; the model has as many w
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,11 +50,20 @@ Encoded = NDArray[np.float32]
 """float32[n_clips, n_positions, width], 50 positions a second."""
 
 
+class Language(NamedTuple):
+    """What a clip is in."""
+
+    code: str
+    """Whisper's."""
+    probability: float | None = None
+    """How sure the model was of it, 0 to 1; None where it was given, or the model knows only this one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """What the model made of one clip."""
 
-    language: str
+    language: Language
     tokens: tuple[int, ...]
     """Text tokens only."""
     text: str
@@ -98,12 +107,12 @@ class Decoder:
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def identify(self, encoded: Encoded) -> list[str]:
-        """Return Whisper's code of the likeliest language of each clip."""
+    def identify(self, encoded: Encoded) -> list[Language]:
+        """Return the likeliest language of each clip."""
         if not self._model.model.is_multilingual:
-            return ["en"] * len(encoded)
+            return [Language("en")] * len(encoded)
         found = self._model.model.detect_language(_storage(encoded))
-        return [str(likeliest[0][0][2:-2]) for likeliest in found]
+        return [Language(str(mark[2:-2]), float(probability)) for (mark, probability), *_ in found]
 
     def prompt_tokens(self, prompt: str) -> tuple[int, ...]:
         """Return a prompt as tokens of text, the last 223 of them; none of it is taken for one of Whisper's marks."""
@@ -114,7 +123,7 @@ class Decoder:
     def generate(
         self,
         encoded: Encoded,
-        languages: Sequence[str],
+        languages: Sequence[Language],
         lengths_s: Sequence[float],
         prompts: Sequence[Sequence[int]],
     ) -> list[Draft]:
@@ -122,11 +131,11 @@ class Decoder:
 
         Args:
             encoded: from `encode`.
-            languages: Whisper's code for each clip.
+            languages: of each clip.
             lengths_s: how long each clip is; bounds its text.
             prompts: from `prompt_tokens`, for each clip, all of one length: CTranslate2 takes no others together.
         """
-        tokenizers = [self._tokenizer(code) for code in languages]
+        tokenizers = [self._tokenizer(language.code) for language in languages]
         starts = [
             [*([tokenizer.sot_prev, *prompt] if prompt else ()), *tokenizer.sot_sequence, tokenizer.no_timestamps]
             for tokenizer, prompt in zip(tokenizers, prompts, strict=True)
@@ -151,12 +160,13 @@ class Decoder:
             drafts: what was said in each clip, all in one language and none without tokens.
             frames: length of each clip without its padding.
         """
-        tokenizer = self._tokenizer(drafts[0].language)
+        tokenizer = self._tokenizer(drafts[0].language.code)
         results = self._model.model.align(
             _storage(encoded), tokenizer.sot_sequence, [list(draft.tokens) for draft in drafts], list(frames)
         )
         return [
-            _pieces(tokenizer, draft.tokens, result.alignments) for draft, result in zip(drafts, results, strict=True)
+            _pieces(tokenizer, draft.tokens, result.alignments, result.text_token_probs)
+            for draft, result in zip(drafts, results, strict=True)
         ]
 
     def look_again(self, samples: Samples, language: str | None, prompt: Sequence[int]) -> Draft:
@@ -182,9 +192,10 @@ class Decoder:
                 max_new_tokens=most,
                 initial_prompt=initial,
             )
+            identified = Language(info.language, info.language_probability if language is None else None)
             end = self._tokenizer(info.language).eot
             tokens = [token for segment in segments for token in segment.tokens if token < end]
-            draft = self._drafted(info.language, tokens[:_MOST_TEXT_TOKENS], is_sure=True)
+            draft = self._drafted(identified, tokens[:_MOST_TEXT_TOKENS], is_sure=True)
             # Somebody may really say the same again and again, but not at the pace of a decoder in a loop.
             if len(draft.tokens) < most // 2 or not _is_repetitive(draft.text):
                 break
@@ -197,7 +208,7 @@ class Decoder:
             )
         return self._tokenizers[language]
 
-    def _draft(self, result: Any, language: str, length_s: float, room: int) -> Draft:
+    def _draft(self, result: Any, language: Language, length_s: float, room: int) -> Draft:
         tokens = result.sequences_ids[0]
         log_probability = result.scores[0] * len(tokens) / (len(tokens) + 1)
         is_sure = log_probability >= _SURE_LOG_PROBABILITY
@@ -210,8 +221,8 @@ class Decoder:
             return replace(draft, is_sure=False, is_doubtful=True)
         return draft
 
-    def _drafted(self, language: str, tokens: Sequence[int], *, is_sure: bool) -> Draft:
-        tokenizer = self._tokenizer(language)
+    def _drafted(self, language: Language, tokens: Sequence[int], *, is_sure: bool) -> Draft:
+        tokenizer = self._tokenizer(language.code)
         said = tuple(token for token in tokens if token < tokenizer.eot)
         text = text_of(tokenizer.decode(said))
         return Draft(language=language, tokens=said, text=text, is_sure=is_sure, is_doubtful=False)
@@ -235,7 +246,9 @@ def _is_repetitive(text: str) -> bool:
     return len(raw) / len(zlib.compress(raw)) > _REPETITIVE_RATIO
 
 
-def _pieces(tokenizer: Any, tokens: Sequence[int], alignments: Sequence[tuple[int, int]]) -> list[Piece]:
+def _pieces(
+    tokenizer: Any, tokens: Sequence[int], alignments: Sequence[tuple[int, int]], probabilities: Sequence[float]
+) -> list[Piece]:
     texts, groups = tokenizer.split_tokens_on_unicode(list(tokens))
     # The alignment walks from token to token; where it first meets one, that token begins, and the end of the
     # text counts as one more token.
@@ -247,6 +260,7 @@ def _pieces(tokenizer: Any, tokens: Sequence[int], alignments: Sequence[tuple[in
     first = 0
     for text, group in zip(texts, groups, strict=True):
         after = first + len(group)
-        pieces.append(Piece(text, begins_s.get(first, last_s), begins_s.get(after, last_s)))
+        certainty = tuple(probabilities[first:after])
+        pieces.append(Piece(text, begins_s.get(first, last_s), begins_s.get(after, last_s), certainty))
         first = after
     return pieces

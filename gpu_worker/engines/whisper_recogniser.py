@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from asr_queue.domain.transcript import Word
 from gpu_worker.engine import Recognition, Samples, SpeechInput
 from gpu_worker.engines.speech import SAMPLE_RATE_HZ, Section, SpeechFinder, join, original_span
-from gpu_worker.engines.whisper_decode import FRAMES_PER_S, FULL_WINDOW_FRAMES, Decoder, Draft, Features
+from gpu_worker.engines.whisper_decode import FRAMES_PER_S, FULL_WINDOW_FRAMES, Decoder, Draft, Features, Language
 from gpu_worker.engines.whisper_words import Piece, words_of
 
 _BATCH: Final = 4
@@ -135,14 +135,13 @@ class Recogniser:
         """Recognise clips of one window; None where the full window is needed."""
         decoder = self._decoder
         encoded = decoder.encode([clip.features for clip in clips], clips[0].window_frames)
-        languages = [clip.language for clip in clips]
-        unknown = [i for i, language in enumerate(languages) if language is None]
+        languages = {i: Language(clip.language) for i, clip in enumerate(clips) if clip.language is not None}
+        unknown = [i for i in range(len(clips)) if i not in languages]
         if unknown:
-            for i, language in zip(unknown, decoder.identify(encoded[unknown]), strict=True):
-                languages[i] = language
-        known = [language for language in languages if language is not None]
+            languages |= zip(unknown, decoder.identify(encoded[unknown]), strict=True)
+        in_order = [languages[i] for i in range(len(clips))]
         lengths_s = [clip.speech.size / SAMPLE_RATE_HZ for clip in clips]
-        drafts = decoder.generate(encoded, known, lengths_s, [clip.prompt for clip in clips])
+        drafts = decoder.generate(encoded, in_order, lengths_s, [clip.prompt for clip in clips])
         is_open = [not draft.is_sure and clip.is_trimmed for clip, draft in zip(clips, drafts, strict=True)]
         pieces: dict[int, list[Piece]] = {}
         for rows in _by_language(
@@ -180,15 +179,18 @@ def _by_language(drafts: Sequence[Draft], rows: Iterable[int]) -> Iterable[list[
     by_language: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         if drafts[row].text and not drafts[row].is_doubtful:
-            by_language[drafts[row].language].append(row)
+            by_language[drafts[row].language.code].append(row)
     return by_language.values()
 
 
 def _recognition(clip: _Clip, draft: Draft, pieces: Sequence[Piece]) -> Recognition:
     said = bool(draft.text)
-    language = _OUR_CODES.get(draft.language, draft.language) if said else clip.wanted.language
-    words = _in_clip(words_of(pieces, draft.language), clip) if clip.wanted.want_words else None
-    return Recognition(text=draft.text, language=language, words=words)
+    code, probability = draft.language
+    language = _OUR_CODES.get(code, code) if said else clip.wanted.language
+    words = _in_clip(words_of(pieces, code), clip) if clip.wanted.want_words else None
+    return Recognition(
+        text=draft.text, language=language, language_probability=probability if said else None, words=words
+    )
 
 
 def _in_clip(words: Sequence[Word], clip: _Clip) -> tuple[Word, ...]:
@@ -199,6 +201,6 @@ def _in_clip(words: Sequence[Word], clip: _Clip) -> tuple[Word, ...]:
 
     spans = [original_span(joined(word.start_s), joined(word.end_s), clip.sections) for word in words]
     return tuple(
-        Word(span.start / SAMPLE_RATE_HZ, span.end / SAMPLE_RATE_HZ, word.text)
+        replace(word, start_s=span.start / SAMPLE_RATE_HZ, end_s=span.end / SAMPLE_RATE_HZ)
         for word, span in zip(words, spans, strict=True)
     )

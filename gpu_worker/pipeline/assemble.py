@@ -12,6 +12,7 @@ from gpu_worker.work import Assembled, Chunk, Failed, Recognised
 
 _TICKS_PER_S: Final = 1000
 """Word times are kept to the millisecond."""
+_INCOMPLETE: Final = "The alignment has lost words, so there are no word times."
 
 
 class Assembler:
@@ -50,26 +51,32 @@ def add_spent(failed: Failed, *others: Recognised | Failed) -> Failed:
 def join(parts: Sequence[Recognised]) -> Assembled:
     """Join all chunks of one item, in any order, to its transcript.
 
-    The language is the given one, or that of most of the audio in which anything was said. Word times count from the
-    start of the item; they never decrease, never overlap and never go beyond the audio, whatever the engine said. They
-    are those of the whole text or none: a gap would look like silence.
+    The language is the given one, or that of most of the audio in which anything was said. Its probability is the mean
+    over that audio, in which a chunk of another language counts as 0: of speech in two languages none is sure.
+
+    Word times count from the start of the item; they never decrease, never overlap and never go beyond the audio,
+    whatever the engine said. They are those of the whole text or none: a gap would look like silence.
     """
     parts = sorted(parts, key=lambda part: part.chunk.position)
     last = parts[-1].chunk
     audio_s = last.offset_s + last.duration_s
     claimed = last.claimed
     language = claimed.item.language or _most_spoken(parts)
-    texts = (part.recognition.text for part in parts)
+    text = separator(language).join(part.recognition.text for part in parts if part.recognition.text)
+    words = _words(parts, audio_s) if claimed.item.return_timestamps else None
     reasons = (part.recognition.timestamps_unavailable for part in parts)
     reason = next((reason for reason in reasons if reason is not None), None)
+    if reason is None and words is not None and separator(language) and len(words) < len(text.split()):
+        reason = _INCOMPLETE
     return Assembled(
         claimed=claimed,
         audio_s=audio_s,
-        text=separator(language).join(text for text in texts if text),
+        text=text,
         language=language,
+        language_probability=None if claimed.item.language else _probability(parts, language),
         device_s=sum(part.device_s for part in parts),
         micro_batch=max(part.micro_batch for part in parts),
-        words=_words(parts if reason is None else (), audio_s) if claimed.item.return_timestamps else None,
+        words=words if reason is None or words is None else (),
         timestamps_unavailable=reason,
         is_truncated=any(part.recognition.is_truncated for part in parts),
         is_repetitive=any(part.recognition.is_repetitive for part in parts),
@@ -84,19 +91,35 @@ def _most_spoken(parts: Iterable[Recognised]) -> str | None:
     return max(spoken_s, key=spoken_s.__getitem__, default=None)
 
 
+def _probability(parts: Iterable[Recognised], language: str | None) -> float | None:
+    """Return how sure a language is over all that was said; None where of a chunk of it nobody knows."""
+    sure_s = spoken_s = 0.0
+    for part in parts:
+        said = part.recognition
+        if not said.text:
+            continue
+        spoken_s += part.chunk.duration_s
+        if said.language == language:
+            if said.language_probability is None:
+                return None
+            sure_s += said.language_probability * part.chunk.duration_s
+    return sure_s / spoken_s if spoken_s else None
+
+
 def _words(parts: Iterable[Recognised], audio_s: float) -> tuple[Word, ...]:
     last_tick = math.floor(audio_s * _TICKS_PER_S)
     spans = [
-        (_tick(word.start_s, part.chunk, last_tick), _tick(word.end_s, part.chunk, last_tick), word.text)
+        (_tick(word.start_s, part.chunk, last_tick), _tick(word.end_s, part.chunk, last_tick), word)
         for part in parts
         for word in part.recognition.words or ()
     ]
     words: list[Word] = []
     # From the last to the first: starts are the surer of an engine's two times, so an end gives way to the next start.
     next_start = last_tick
-    for start, end, text in reversed(spans):
+    for start, end, word in reversed(spans):
         begin = min(start, next_start)
-        words.append(Word(begin / _TICKS_PER_S, max(begin, min(end, next_start)) / _TICKS_PER_S, text))
+        until = max(begin, min(end, next_start))
+        words.append(replace(word, start_s=begin / _TICKS_PER_S, end_s=until / _TICKS_PER_S))
         next_start = begin
     return tuple(reversed(words))
 

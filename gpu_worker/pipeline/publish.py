@@ -4,9 +4,11 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from asr_queue.domain.items import ItemError
 from asr_queue.domain.languages import NAMES
+from asr_queue.domain.transcript import Word
 from asr_queue.errors import AsrQueueError, CallerError, RetryableError
 from asr_queue.ports import Clock, ItemTable, ObjectStore
 from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
@@ -16,6 +18,9 @@ from gpu_worker.pipeline.backoff import hidden_s, persist
 from gpu_worker.work import Assembled, Claimed, Failed, Received
 
 _logger = logging.getLogger(__name__)
+
+_DIGITS: Final = 3
+"""Of seconds and probabilities; more would be made up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,14 +144,22 @@ def transcript(assembled: Assembled) -> Transcript:
     return Transcript(
         text=assembled.text,
         language=None if assembled.language is None else NAMES.get(assembled.language, assembled.language),
-        timestamps=None
-        if words is None
-        else [TranscriptWord(start=word.start_s, end=word.end_s, text=word.text) for word in words],
+        language_probability=_rounded(assembled.language_probability),
+        duration=round(assembled.audio_s, _DIGITS),
+        timestamps=None if words is None else [_on_the_wire(word) for word in words],
         timestamps_unavailable=assembled.timestamps_unavailable,
         no_speech=not assembled.text,
         truncated=assembled.is_truncated,
         repetition=assembled.is_repetitive,
     )
+
+
+def _on_the_wire(word: Word) -> TranscriptWord:
+    return TranscriptWord(start=word.start_s, end=word.end_s, text=word.text, confidence=_rounded(word.confidence))
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, _DIGITS)
 
 
 def _log_published(ended: Ended, *, is_ours: bool) -> None:

@@ -135,6 +135,14 @@ def test_words_are_the_text_in_order_and_within_the_clip(engine: SpeechEngine, c
         assert all(word.start_s <= following.start_s for word, following in pairwise(one.words)), clip.path.name
 
 
+def test_a_language_has_a_probability_only_where_it_was_identified(engine: SpeechEngine, speech: Clip) -> None:
+    unhinted, hinted = recognised(engine, asked(speech.samples), asked(speech.samples, "en"))
+    assert hinted.language_probability is None
+    assert unhinted.language_probability is None or 0 <= unhinted.language_probability <= 1
+    for word in unhinted.words or ():
+        assert word.confidence is None or 0 <= word.confidence <= 1
+
+
 def test_words_come_only_where_they_are_asked_for(engine: SpeechEngine, speech: Clip) -> None:
     with_words, without = recognised(engine, asked(speech.samples, "en"), asked(speech.samples, "en", want_words=False))
     assert with_words.words

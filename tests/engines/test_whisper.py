@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpu_worker.engine import EngineSettings, Samples, SpeechEngine
+from gpu_worker.engine import EngineSettings, Recognition, Samples, SpeechEngine
 from gpu_worker.engines.whisper_decode import Decoder
 from tests.engines.clips import RATE_HZ, Clip, asked, clips_of, recognised
 
@@ -109,6 +109,25 @@ def test_a_full_prompt_leaves_room_for_a_full_window_and_leads_into_no_loop(whis
     (one,) = recognised(whisper, asked(samples, "en", want_words=False, prompt=prompt))
     assert "young man" in one.text
     assert len(one.text.split()) > 40
+
+
+def test_it_says_how_sure_it_is_of_the_language_it_identified(whisper: SpeechEngine, clips: list[Clip]) -> None:
+    found = recognised(whisper, *(asked(clip.samples, want_words=False) for clip in clips))
+    assert all(one.language_probability is not None and 0.3 < one.language_probability <= 1 for one in found)
+
+
+def test_it_says_how_sure_it_is_of_each_word(whisper: SpeechEngine, clips: list[Clip], speech: Clip) -> None:
+    for one in recognised(whisper, *(asked(clip.samples) for clip in clips)):
+        assert one.words
+        assert all(word.confidence is not None and 0 <= word.confidence <= 1 for word in one.words)
+    right, wrong = recognised(whisper, asked(speech.samples, "en"), asked(speech.samples, "it"))
+    assert _mean_confidence(right) > 0.8
+    assert _mean_confidence(wrong) < _mean_confidence(right) - 0.2
+
+
+def _mean_confidence(one: Recognition) -> float:
+    known = [word.confidence for word in one.words or () if word.confidence is not None]
+    return sum(known) / len(known)
 
 
 def test_words_are_where_they_were_said_after_a_long_silence(whisper: SpeechEngine, speech: Clip) -> None:

@@ -75,6 +75,43 @@ def test_the_language_is_the_given_one_or_that_of_most_of_what_was_said():
     assert join([recognised(hinted[0], "a", language="fr")]).language == "it"
 
 
+def test_a_language_is_as_sure_as_it_is_over_all_that_was_said():
+    chunks = chunks_of(claimed(), 10.0, 30.0, 60.0)
+
+    def probability(*said, work=chunks):
+        parts = [recognised(chunk, text, language=code) for chunk, (text, code, _) in zip(work, said, strict=True)]
+        sure = [
+            replace(part, recognition=replace(part.recognition, language_probability=one[2]))
+            for part, one in zip(parts, said, strict=True)
+        ]
+        return join(sure).language_probability
+
+    assert probability(("a", "en", 0.5), ("b", "en", 0.9), ("", None, None)) == pytest.approx(0.8)
+    assert probability(("a", "fr", 1.0), ("b", "en", 0.8), ("", None, None)) == pytest.approx(0.6)
+    assert probability(("a", "en", 0.5), ("b", "en", None), ("", None, None)) is None
+    assert probability(("", None, None), ("", None, None), ("", None, None)) is None
+    assert probability(("a", "fr", 0.5), work=chunks_of(claimed(language="fr"), 10.0)) is None
+
+
+_said = st.lists(st.text("ab'.,!- ", max_size=12), max_size=5).map(" ".join).map(lambda text: " ".join(text.split()))
+
+
+@given(st.lists(st.tuples(_said, st.integers(0, 3)), min_size=1, max_size=5), st.sampled_from(["en", "ru", "de"]))
+def test_a_word_time_list_is_never_fewer_words_than_the_text(item, language):
+    """Whatever the engine loses."""
+    chunks = chunks_of(claimed(), *(10.0 for _ in item))
+    parts = [
+        recognised(chunk, text, *((0.1, 0.2, word) for word in text.split()[lost:]), language=language)
+        for chunk, (text, lost) in zip(chunks, item, strict=True)
+    ]
+    whole = join(parts)
+    if whole.timestamps_unavailable is None:
+        assert [word.text for word in whole.words] == whole.text.split()
+    else:
+        assert whole.words == ()
+        assert any(lost and text for text, lost in item)
+
+
 def test_words_count_from_the_start_of_the_item():
     first, second = chunks_of(claimed(), 10.0, 12.0)
     words = join([recognised(first, "One", (0.5, 1.0, "One")), recognised(second, "two", (0.0, 0.25, "two"))]).words
@@ -98,7 +135,11 @@ _times_s = st.floats(-5.0, 50.0)
 def test_words_never_decrease_overlap_or_leave_the_audio_whatever_the_engine_says(item, chance):
     chunks = chunks_of(claimed(), *(duration_s for duration_s, _ in item))
     parts = [
-        recognised(chunk, "x", *((start, end, str(n)) for n, (start, end) in enumerate(times)))
+        recognised(
+            chunk,
+            " ".join(map(str, range(len(times)))),
+            *((start, end, str(n)) for n, (start, end) in enumerate(times)),
+        )
         for chunk, (_, times) in zip(chunks, item, strict=True)
     ]
     chance.shuffle(parts)

@@ -44,7 +44,10 @@ def test_a_transcript_has_the_shape_of_the_contract():
     transcript = rig.transcript(first)
     assert (transcript["text"], transcript["language"]) == ("echo of 2.00 s", "German")
     assert [word["text"] for word in transcript["timestamps"]] == ["echo", "of", "2.00", "s"]
-    assert set(rig.transcript(second)) == {"text", "language", "language_probability"}
+    assert set(rig.transcript(second)) == {"text", "language", "language_probability", "duration"}
+    assert (transcript["duration"], transcript["language_probability"]) == (2.0, None)
+    assert rig.transcript(second)["language_probability"] == 1.0
+    assert [word["confidence"] for word in transcript["timestamps"]] == [1.0] * 4
     assert first.audio_s == 2.0
 
 
@@ -80,6 +83,7 @@ def test_silence_is_done_with_an_empty_text():
         "text": "",
         "language": None,
         "language_probability": None,
+        "duration": 1.0,
         "timestamps": [],
         "no_speech": True,
     }

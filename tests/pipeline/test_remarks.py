@@ -50,7 +50,7 @@ def test_a_remark_on_one_chunk_is_on_the_transcript(remark, key, value):
     with rig.worker():
         remarked, plain = map(rig.transcript, rig.finished(batch))
     assert remarked[key] == value
-    assert set(plain) == {"text", "language", "language_probability", "timestamps"}
+    assert set(plain) == {"text", "language", "language_probability", "duration", "timestamps"}
 
 
 def test_word_times_are_those_of_the_whole_text_or_none():
