@@ -6,7 +6,7 @@ from datetime import UTC
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import UploadFile
 
@@ -19,9 +19,11 @@ from asr_queue.usecases.delete_file import delete_file
 from asr_queue.usecases.fetch_file import fetch_file
 from asr_queue.usecases.presign_upload import presign_upload
 from asr_queue.wire.api import PresignAnswer, PresignRequest, UploadAnswer
+from asr_queue.wire.formats import Format
 from asr_queue.wire.submits import read_presign
 from asr_queue.wire.transcript import Transcript
 from handlers.access import Limited, Reader, Uploader, Wired
+from handlers.answers import INERT, attachment
 from handlers.examples import PRESIGN, PRESIGNED, TRANSCRIPT, UPLOADED, problems
 from handlers.forms import RECORDING_FORM, recording
 from handlers.observability import count
@@ -34,12 +36,6 @@ _TYPE: Final = re.compile(r"[A-Za-z0-9_.+-]+/[A-Za-z0-9_.+-]+(;[\x20-\x7e]*)?")
 """What may go into a header of the store's and of a later answer."""
 _MAX_TYPE_CHARS: Final = 255
 _ONE_ITEM: Final = {"items": [{"operation": "transcribe", "ref_audio": "{$response.body#/file_id}"}]}
-_INERT: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cache-Control": "private, no-store",
-}
-"""What keeps a browser from running, or keeping, what somebody uploaded."""
 
 
 async def presign_request(request: Request, tenant: Uploader) -> PresignRequest:
@@ -155,12 +151,22 @@ def complete(request: Request, wired: Wired, tenant: Uploader, file_id: str) -> 
     responses={
         200: {
             "content": {"application/json": {"example": TRANSCRIPT}, "audio/*": {}, "video/*": {}, _UNKNOWN_TYPE: {}}
+            | {form.media_type.partition(";")[0]: {} for form in Format if not form.is_json}
         },
         307: {"description": "The file is too large for an answer; `Location` has it, for a minute, without the key"},
-        **problems(401, 404, 409, 410, 429),
+        **problems(401, 404, 409, 410, 422, 429, 503),
     },
 )
-def fetch(request: Request, wired: Wired, tenant: Reader, name: str) -> Response:
+def fetch(
+    request: Request,
+    wired: Wired,
+    tenant: Reader,
+    name: str,
+    form: Annotated[
+        Format | None,
+        Query(alias="format", description="Of a transcript, what to render it as; `srt` needs word times"),
+    ] = None,
+) -> Response:
     """Return a file by the last part of an item's `url`, or an upload by its `file_id`."""
     fetched = fetch_file(
         name,
@@ -170,11 +176,13 @@ def fetch(request: Request, wired: Wired, tenant: Reader, name: str) -> Response
         table=wired.table,
         clock=wired.clock,
         inline_max_bytes=wired.settings.inline_max_bytes,
+        form=form,
     )
     request.state.ids["file_id"] = fetched.file.file_id
     if fetched.link is not None:
-        return RedirectResponse(fetched.link, headers=_INERT)
-    return Response(fetched.data, headers=_INERT, media_type=fetched.content_type)
+        return RedirectResponse(fetched.link, headers=INERT)
+    named = {} if form is None else attachment(fetched.name)
+    return Response(fetched.data, headers={**INERT, **named}, media_type=fetched.content_type)
 
 
 @router.delete(

@@ -11,6 +11,7 @@ from asr_queue.domain.ids import ID
 DROP_PREFIX: Final = "drop/"
 """Of the keys that clients choose by themselves."""
 UPLOADS_PREFIX: Final = "uploads/"
+TRANSCRIPT_TYPE: Final = "application/json"
 PRESIGNED_SUFFIX: Final = ".presigned"
 MAX_PINS: Final = 5000
 """Unfinished items that one upload may be needed by: each takes 37 bytes of a row that has 400 KB at most."""
@@ -54,6 +55,11 @@ class File:
     def has_secret_id(self) -> bool:
         """Whether nobody can guess its id. That of a dropped file follows from its key (`domain.drops`)."""
         return not self.object_key.startswith(DROP_PREFIX)
+
+    @property
+    def is_transcript(self) -> bool:
+        """Whether the system made it of a recording; a note on a drop lies beside what was dropped."""
+        return self.kind is FileKind.RESULT and self.content_type == TRANSCRIPT_TYPE and self.has_secret_id
 
     @property
     def is_pinned_enough(self) -> bool:

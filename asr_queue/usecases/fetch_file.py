@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePath
 from typing import Final
 
 from asr_queue.domain.files import File, FileKind, file_id_of
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.ports import Clock, ItemTable, ObjectStore, Presigner
+from asr_queue.wire.formats import Format, rendered
+from asr_queue.wire.transcript import Transcript
 
-_LINK_LIFE_S: Final = 60
+LINK_LIFE_S: Final = 60
 _PLAYABLE: Final = ("audio/", "video/")
 _UNKNOWN_TYPE: Final = "application/octet-stream"
 
@@ -20,6 +23,8 @@ class Fetched:
     file: File
     content_type: str
     """As which it is handed out: nothing that a browser would run."""
+    name: str
+    """What it may be called: the client's own name of an upload, as it came."""
     data: bytes | None = None
     link: str | None = None
     """Set exactly where there are no bytes: whoever has it may read the file, for a minute."""
@@ -34,6 +39,7 @@ def fetch_file(
     table: ItemTable,
     clock: Clock,
     inline_max_bytes: int | None,
+    form: Format | None = None,
 ) -> Fetched:
     """Return a file with its bytes, or a link to them where they are more than `inline_max_bytes`.
 
@@ -41,10 +47,12 @@ def fetch_file(
         name: the last part of an item's `url`, or a file id.
         tenant: whose files may be seen; None where the id alone is the right to see it.
         inline_max_bytes: the most that an answer can carry; None for any number.
+        form: what a transcript is to be rendered as; None for the file as it is.
 
     Raises:
         CallerError: `file_not_found`, for another tenant's too; `file_expired` from the first instant on, whether
-            or not the bytes are gone; `file_not_uploaded` while they are awaited.
+            or not the bytes are gone; `file_not_uploaded` while they are awaited; and of a format, `not_a_transcript`,
+            `no_word_times` and `rendition_too_large`.
         RetryableError: the row is there and its bytes are not, as in the instant of an upload.
     """
     file_id = file_id_of(name)
@@ -55,18 +63,37 @@ def fetch_file(
     _refuse_expired(file, name, now)
     if file.is_awaited:
         raise CallerError("file_not_uploaded", f"The bytes of file {name!r} have not come.", http_status=409)
+    if form is not None and not file.is_transcript:
+        raise CallerError("not_a_transcript", f"File {name!r} is no transcript, and comes in no format but its own.")
+    if form is not None and form is not Format.JSON:
+        return _rendition(file, form, _read(file, name, store, clock), inline_max_bytes)
     is_safe = file.kind is FileKind.RESULT or file.content_type.startswith(_PLAYABLE)
     content_type = file.content_type if is_safe else _UNKNOWN_TYPE
     if inline_max_bytes is not None and file.size_bytes > inline_max_bytes:
-        life_s = _LINK_LIFE_S if file.pinned_by else min(_LINK_LIFE_S, int((file.expires_at - now).total_seconds()))
+        life_s = LINK_LIFE_S if file.pinned_by else min(LINK_LIFE_S, int((file.expires_at - now).total_seconds()))
         link = presigner.link(file.object_key, content_type=content_type, life_s=max(1, life_s))
-        return Fetched(file=file, content_type=content_type, link=link)
+        return Fetched(file=file, content_type=content_type, name=file.file_name, link=link)
+    data = _read(file, name, store, clock)
+    return Fetched(file=file, content_type=content_type, name=file.file_name, data=data)
+
+
+def _read(file: File, name: str, store: ObjectStore, clock: Clock) -> bytes:
     data = store.get(file.object_key)
     # Again: it may have expired, and been removed, while its bytes were read.
     _refuse_expired(file, name, clock.now())
     if data is None:
         raise RetryableError("file_not_stored", f"The bytes of file {name!r} cannot be read right now.")
-    return Fetched(file=file, content_type=content_type, data=data)
+    return data
+
+
+def _rendition(file: File, form: Format, stored: bytes, most_bytes: int | None) -> Fetched:
+    data = rendered(Transcript.model_validate_json(stored), form).encode()
+    if most_bytes is not None and len(data) > most_bytes:
+        raise CallerError(
+            "rendition_too_large",
+            f"As {form} it has {len(data)} bytes, and an answer has {most_bytes} at most; fetch it without a format.",
+        )
+    return Fetched(file=file, content_type=form.media_type, name=PurePath(file.file_name).stem + form.suffix, data=data)
 
 
 def _refuse_expired(file: File, name: str, now: datetime) -> None:

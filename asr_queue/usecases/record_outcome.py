@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from asr_queue.domain.files import File, FileKind
+from asr_queue.domain.files import TRANSCRIPT_TYPE, File, FileKind
 from asr_queue.domain.items import Item, ItemError
 from asr_queue.ports import Clock, ItemTable, ObjectStore
 from asr_queue.usecases.close_batch import note_ended
 from asr_queue.wire.transcript import Transcript
-
-_JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +33,7 @@ class Outcome:
 def write_transcript(item: Item, transcript: Transcript, *, store: ObjectStore) -> int:
     """Write a transcript under the key of the item's attempt, where nobody sees it yet; return its size in bytes."""
     data = transcript.to_json()
-    store.put(item.attempt_key(), data, content_type=_JSON)
+    store.put(item.attempt_key(), data, content_type=TRANSCRIPT_TYPE)
     return len(data)
 
 
@@ -87,7 +85,7 @@ def _finished(outcome: Outcome, now: datetime, file_ttl_s: int) -> tuple[Item, F
         kind=FileKind.RESULT,
         object_key=item.attempt_key(),
         size_bytes=outcome.transcript_bytes,
-        content_type=_JSON,
+        content_type=TRANSCRIPT_TYPE,
         created_at=now,
         expires_at=now + timedelta(seconds=file_ttl_s),
         file_name=item.result_name,

@@ -177,7 +177,7 @@ class Decoder:
             language: Whisper's code, or None to identify it.
             prompt: from `prompt_tokens`.
         """
-        looks = [(temperature, None) for temperature in _LOOK_AGAIN_TEMPERATURES]
+        looks: list[tuple[float, list[int] | None]] = [(temperature, None) for temperature in _LOOK_AGAIN_TEMPERATURES]
         if prompt:
             looks.insert(0, (_LOOK_AGAIN_TEMPERATURES[0], list(prompt)))
         for temperature, initial in looks:

@@ -123,6 +123,11 @@ def _ids() -> Iterable[Attack]:
     yield fetch("an id in braces", f"%7B{NOBODY}%7D")
     yield fetch("digits of another script in the id", NOBODY.replace("7", "%D9%A7"))
     yield fetch("a name of 50,000 characters", "x" * 50_000)
+    yield fetch("a format of another tenant's file", "$THEIR_FILE$?format=srt")
+    for what, wanted in {"a format that nobody knows": "pdf", "a format with a line break": "srt%0d%0aX:%20y"}.items():
+        path = f"{FILES}$FILE$?format={wanted}"
+        yield Attack(what=what, status=422, code="invalid_request", path=path)
+    yield Attack(what="a format of an upload", status=422, code="not_a_transcript", path=f"{FILES}$FILE$?format=json")
     yield status("the name of a row", "META")
     yield status("a row's whole key", "BATCH%23$BATCH$")
     yield status("an id of 50,000 characters, which the table would refuse", "x" * 50_000)
