@@ -55,7 +55,7 @@ test: install-dev $(TOOLS)/.installed $(OFFICIAL)/.installed
 
 # Every command and snippet of README.md and docs/, typed from top to bottom. A part of `make test`.
 docs-test: install-dev $(TOOLS)/.installed
-	$(BIN)/python -m pytest tests/docs
+	$(BIN)/python -m pytest tests/docs --numprocesses 2 --dist worksteal
 
 check: install-dev infra-check audit $(OFFICIAL)/.installed
 	$(BIN)/ruff format --check .

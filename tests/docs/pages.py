@@ -79,6 +79,19 @@ def inline(name: str) -> list[str]:
     ]
 
 
+def links(name: str) -> list[str]:
+    """Return where a page's links lead, those out of the repository left out."""
+    tokens = MarkdownIt().enable("table").parse((ROOT / name).read_text(encoding="utf-8"))
+    found = [child.attrGet("href") for token in tokens for child in token.children or () if child.type == "link_open"]
+    return [str(target) for target in found if not re.match(r"\w+:", str(target))]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what a link to a page may have after `#`: its headings, as GitHub writes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def commands(block: Block) -> list[Command]:
     """Take a console apart: lines after `$ ` are typed, with those that continue them; the rest is what appears."""
     found: list[Command] = []

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 import typer.core
 import typer.main
 import yaml
+from botocore import xform_name
 
 from asr_queue.cli.app import app
 from tests.docs import here, pages
@@ -126,6 +128,16 @@ def test_what_is_listed_as_not_run_is_on_a_page() -> None:
 
 
 @pytest.mark.parametrize("name", pages.names())
+def test_links_lead_somewhere(name: str) -> None:
+    for target in pages.links(name):
+        path, _, anchor = target.partition("#")
+        there = (ROOT / name).parent / path if path else ROOT / name
+        assert there.exists(), f"{name} leads to {target}"
+        if anchor:
+            assert anchor in pages.anchors(there), f"{name} leads to {target}"
+
+
+@pytest.mark.parametrize("name", pages.names())
 def test_commands_within_sentences_exist(name: str) -> None:
     for code in pages.inline(name):
         words = code.split()
@@ -134,8 +146,20 @@ def test_commands_within_sentences_exist(name: str) -> None:
             assert made.returncode == 0, f"{name}: `{code}`: {made.stderr.decode()}"
         elif words[0] == "asr-queue" and len(words) > 1:
             _our_command_takes(words[1:], f"{name}: `{code}`")
+        elif words[0] == "aws" and len(words) > 3 and words[1] != "s3":  # whose commands are of no API
+            _aws_takes(words[1], words[2], words[3:], f"{name}: `{code}`")
         elif words[:2] == ["python", "-m"]:
             assert importlib.util.find_spec(words[2]), f"{name}: `{code}`"
+
+
+def _aws_takes(service: str, operation: str, words: list[str], what: str) -> None:
+    model = botocore.session.get_session().get_service_model(service)
+    operations = {xform_name(one, "-"): one for one in model.operation_names}
+    assert operation in operations, what
+    shape = model.operation_model(operations[operation]).input_shape
+    assert {one for one in words if one.startswith("--")} <= {f"--{xform_name(one, '-')}" for one in shape.members}, (
+        what
+    )
 
 
 def _our_command_takes(words: list[str], what: str) -> None:
