@@ -96,7 +96,7 @@ class Session:
         step = self._step(program)
         return self._ran(step, worked=self._interpreter.tell(str(step)))
 
-    def leave_running(self, command: str, ready: str, limit_s: float = 90) -> Ran:
+    def leave_running(self, command: str, ready: str) -> Ran:
         """Start a program that serves until the end of the page; return when it has printed that it is ready."""
         step = self._step(command)
         with step.with_suffix(".output").open("wb") as output, step.with_suffix(".complaints").open("wb") as complaints:
@@ -110,7 +110,7 @@ class Session:
                 start_new_session=True,
             )
         self._left_running.append(process)
-        ends_at = time.monotonic() + limit_s
+        ends_at = time.monotonic() + _STEP_LIMIT_S
         while process.poll() is None and time.monotonic() < ends_at:
             if ready in step.with_suffix(".output").read_text():
                 return self._ran(step, worked=True)

@@ -26,6 +26,10 @@ from tests.docs.shown import has_the_shape_of, last_document, looks_like
 SHELL = ("bash", "sh")
 READ = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads}
 NOT_TYPED = ("", "text", "mermaid")
+_LOOKS_TYPED = re.compile(
+    r"^(\$ |import |from \S+ import |const |curl |export |make |(\.venv/bin/)?asr-queue |aws |sam |docker )",
+    re.MULTILINE,
+)
 _PROMPT = re.compile(r"(.*\[[^\]]+\]: ?)(\S+)")
 """A question of a program, with the answer that the reader types."""
 
@@ -110,7 +114,7 @@ def _must_work(ran: Ran, what: str) -> Ran:
 def _look_at(block: Block, above: Ran | None) -> None:
     """Read what is no command, and hold it against what the block above it came to."""
     if block.language in NOT_TYPED:
-        assert not re.search(r"^\$ ", block.text, re.MULTILINE), f"{block.place}: commands that nobody runs"
+        assert not _LOOKS_TYPED.search(block.text), f"{block.place}: code of no language, so nobody runs it"
     elif block.language == "jsonl":
         for line in block.text.splitlines():
             json.loads(line)
