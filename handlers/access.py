@@ -10,15 +10,25 @@ from asr_queue.domain.quotas import NO_LIMITS, Limits
 from asr_queue.usecases.authenticate import admit, authenticate
 from handlers.wiring import Services, services
 
-_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="A key of `asr-queue keys create`.")
+KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="A key of `asr-queue keys create`.")
 
 Wired = Annotated[Services, Depends(services)]
 
 
-def asking(request: Request, wired: Wired, key: Annotated[str | None, Security(_header)]) -> ApiKey | None:
+def asking(request: Request, wired: Wired, key: Annotated[str | None, Security(KEY_HEADER)]) -> ApiKey | None:
     """Return what is kept of the request's key; None where no key is needed and none was sent."""
     if key is None and wired.settings.key_scope == "upload":
         return None
+    return known(key, request, wired)
+
+
+def known(key: str | None, request: Request, wired: Services) -> ApiKey:
+    """Return what is kept of a key, and count the request that it came with.
+
+    Raises:
+        CallerError: `unauthorized`.
+        QuotaError: `too_many_requests`.
+    """
     kept = authenticate(key, table=wired.table)
     request.state.ids["tenant"] = kept.tenant
     admit(kept, kept.limits.or_else(wired.settings.limits), table=wired.table, clock=wired.clock)

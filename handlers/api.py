@@ -13,6 +13,7 @@ from handlers.access import Wired
 from handlers.body_limit import BodyLimit
 from handlers.examples import problems as problem_examples
 from handlers.observability import logger
+from handlers.openai import transcriptions
 
 app = FastAPI(
     title="asr-queue",
@@ -22,6 +23,7 @@ app = FastAPI(
 )
 app.include_router(files.router)
 app.include_router(queue.router)
+app.include_router(transcriptions.router)
 problems.install(app)
 app.add_middleware(BodyLimit)
 

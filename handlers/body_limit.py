@@ -7,10 +7,10 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asr_queue.wire.submits import MAX_BODY_BYTES
-from handlers.problems import problem
+from handlers.problems import refusal
 from handlers.wiring import services
 
-UPLOAD_PATH: Final = "/api/v1/files/upload"
+UPLOAD_PATHS: Final = frozenset({"/api/v1/files/upload", "/v1/audio/transcriptions", "/v1/files"})
 _CODE: Final = "payload_too_large"
 
 
@@ -34,14 +34,13 @@ class BodyLimit:
             return
         # The application's own seam for replacing dependencies, which a middleware has to ask by itself.
         wired = scope["app"].dependency_overrides.get(services, services)()
-        limit_bytes = wired.settings.max_upload_bytes if scope["path"] == UPLOAD_PATH else MAX_BODY_BYTES
-        refusal = problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _CODE, f"A request may have {limit_bytes} bytes at most."
-        )
+        limit_bytes = wired.settings.max_upload_bytes if scope["path"] in UPLOAD_PATHS else MAX_BODY_BYTES
+        told = f"A request may have {limit_bytes} bytes at most."
+        refused = refusal(scope["path"], HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _CODE, told)
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if _exceeds(declared, limit_bytes):
             scope["state"]["code"] = _CODE
-            await refusal(scope, receive, send)
+            await refused(scope, receive, send)
             return
         taken_bytes = 0
 
@@ -62,7 +61,7 @@ class BodyLimit:
             await self._app(scope, counting, unless_too_large)
         if taken_bytes > limit_bytes:
             scope["state"]["code"] = _CODE
-            await refusal(scope, receive, send)
+            await refused(scope, receive, send)
 
 
 def _exceeds(declared: bytes, limit_bytes: int) -> bool:

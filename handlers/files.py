@@ -72,8 +72,8 @@ def upload(
     kept = accept_upload(
         file.file.read(),
         tenant=tenant,
-        file_name=_checked_name(file.filename or ""),
-        content_type=_checked_type(file.content_type or ""),
+        file_name=checked_name(file.filename or ""),
+        content_type=checked_type(file.content_type or ""),
         store=wired.store,
         table=wired.table,
         clock=wired.clock,
@@ -109,7 +109,7 @@ def presign(
     """Return addresses that take exactly these bytes for an hour: a form for up to 100 MB, parts for more."""
     answer = presign_upload(
         tenant=tenant,
-        file_name=_checked_name(body.file_name),
+        file_name=checked_name(body.file_name),
         size_bytes=body.size_bytes,
         content_type=body.content_type,
         presigner=wired.presigner,
@@ -207,7 +207,7 @@ def _answer(request: Request, kept: KeptFile) -> UploadAnswer:
     return UploadAnswer(file_id=kept.file_id, size_bytes=kept.size_bytes, expires_at=expires_at)
 
 
-def _checked_type(content_type: str) -> str:
+def checked_type(content_type: str) -> str:
     """Return what a client says a file is, or that nobody knows where that cannot be said in a header again."""
     is_one = len(content_type) <= _MAX_TYPE_CHARS and _TYPE.fullmatch(content_type)
     return content_type if is_one else _UNKNOWN_TYPE
@@ -218,7 +218,12 @@ def _is_no_name(character: str) -> bool:
     return character in "/\\" or not (character.isprintable() or unicodedata.category(character) == "Zs")
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """Return what a client calls a file.
+
+    Raises:
+        CallerError: `invalid_file_name`.
+    """
     if len(name) > _MAX_NAME_CHARS:
         raise CallerError(
             "invalid_file_name", f"The file name has {len(name)} characters; {_MAX_NAME_CHARS} are the most."

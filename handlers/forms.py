@@ -1,10 +1,11 @@
-"""Reading an upload's multipart form, once it is known who is asking: a stranger's bytes reach no disk."""
+"""Reading a multipart form with a file, once it is known who is asking: a stranger's bytes reach no disk."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 
 from asr_queue.errors import CallerError
 from handlers.access import Uploader
@@ -44,25 +45,41 @@ async def recording(request: Request, tenant: Uploader) -> AsyncIterator[UploadF
         CallerError: `malformed_request`, `invalid_request`.
     """
     del tenant
+    async with multipart(request, most_fields=_MOST_PARTS) as form:
+        yield only_file(form)
+
+
+@asynccontextmanager
+async def multipart(request: Request, *, most_fields: int) -> AsyncIterator[FormData]:
+    """Read a form, and remove what was kept of it on the disk afterwards.
+
+    Raises:
+        CallerError: `malformed_request`, `invalid_request`.
+    """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise CallerError("invalid_request", f"{_FIELD}: send a multipart/form-data body with a field of that name.")
     try:
-        form = await request.form(max_files=_MOST_PARTS, max_fields=_MOST_PARTS)
+        form = await request.form(max_files=_MOST_PARTS, max_fields=most_fields)
     except ValueError as error:  # the parser's own, and codecs that the form itself may name
         raise CallerError("malformed_request", "The body is no whole multipart form.", http_status=400) from error
     try:
-        yield _only_file(form.getlist(_FIELD))
+        yield form
     finally:
         await form.close()
 
 
-def _only_file(values: list[UploadFile | str]) -> UploadFile:
-    match values:
+def only_file(form: FormData) -> UploadFile:
+    """Return the one file of a form.
+
+    Raises:
+        CallerError: `invalid_request`: there is none, or more than one.
+    """
+    match form.getlist(_FIELD):
         case [UploadFile() as file]:
             return file
         case []:
             raise CallerError("invalid_request", f"{_FIELD}: Field required")
         case [_]:
             raise CallerError("invalid_request", f"{_FIELD}: a file is wanted, with a filename; this is a text.")
-        case _:
-            raise CallerError("invalid_request", f"{_FIELD}: one file a request, not {len(values)}")
+        case several:
+            raise CallerError("invalid_request", f"{_FIELD}: one file a request, not {len(several)}")

@@ -1,4 +1,4 @@
-"""Every error answer is a problem document (RFC 9457) with a stable code."""
+"""Every error answer is a problem document (RFC 9457) with a stable code; under `/v1` it has OpenAI's shape instead."""
 
 from http import HTTPStatus
 from math import ceil
@@ -15,6 +15,7 @@ from asr_queue.errors import CallerError, QuotaError, RetryableError
 from asr_queue.wire.api import Problem
 from asr_queue.wire.submits import invalid_request
 from handlers.observability import logger
+from handlers.openai.errors import is_openai, openai_error
 
 MEDIA_TYPE: Final = "application/problem+json"
 _CODES: Final = {
@@ -31,6 +32,12 @@ def problem(
     """Return a problem document as an answer."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, **extensions)
     return JSONResponse(body.model_dump(mode="json"), status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def refusal(path: str, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None) -> JSONResponse:
+    """Return an error answer as the clients of a path know them."""
+    answer = openai_error if is_openai(path) else problem
+    return answer(status, code, detail, headers=headers)
 
 
 def _methods_of(request: Request) -> str:
@@ -51,16 +58,20 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(CallerError)
     def caller_error(request: Request, error: CallerError) -> JSONResponse:
         request.state.code = error.code
-        headers = {"WWW-Authenticate": "ApiKey"} if error.http_status == HTTPStatus.UNAUTHORIZED else None
+        path = request.scope["path"]
+        headers = None
+        if error.http_status == HTTPStatus.UNAUTHORIZED:
+            headers = {"WWW-Authenticate": "Bearer" if is_openai(path) else "ApiKey"}
         if isinstance(error, QuotaError):
             headers = _retry_after(error.retry_after_s)
-        return problem(error.http_status, error.code, error.message, headers=headers)
+        return refusal(path, error.http_status, error.code, error.message, headers=headers)
 
     @app.exception_handler(RetryableError)
     def retryable_error(request: Request, error: RetryableError) -> JSONResponse:
         request.state.code = error.code
         logger.warning("service_failed", extra={"code": error.code, "reason": error.message})
-        return problem(
+        return refusal(
+            request.scope["path"],
             HTTPStatus.SERVICE_UNAVAILABLE,
             error.code,
             "A service that this needs failed for the moment; repeat the same request.",
@@ -78,18 +89,19 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         if "Allow" in headers:
             headers["Allow"] = _methods_of(request) or headers["Allow"]
-        return problem(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}", headers=headers)
+        detail = f"{request.method} {request.url.path}: {error.detail}"
+        return refusal(request.scope["path"], error.status_code, code, detail, headers=headers)
 
     @app.exception_handler(ClientDisconnect)
     def caller_left(request: Request, error: ClientDisconnect) -> JSONResponse:
         del error
         request.state.code = "malformed_request"  # nobody reads the answer; the log shall not call it a bug
-        return problem(HTTPStatus.BAD_REQUEST, "malformed_request", "The connection ended before the body did.")
+        detail = "The connection ended before the body did."
+        return refusal(request.scope["path"], HTTPStatus.BAD_REQUEST, "malformed_request", detail)
 
     @app.exception_handler(Exception)
     def bug(request: Request, error: Exception) -> JSONResponse:
         request.state.code = "internal_error"
         logger.error("bug", exc_info=error)
-        return problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "This is our fault; the log has what happened."
-        )
+        detail = "This is our fault; the log has what happened."
+        return refusal(request.scope["path"], HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)

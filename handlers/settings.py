@@ -21,6 +21,8 @@ class ApiSettings(ResourceSettings):
     """Bytes of uploads that it may have stored; 0: no limit."""
     max_requests_per_s: int = Field(default=0, ge=0)
     """Requests that such a key may send in a second; 0: no limit."""
+    sync_wait_s: float = Field(default=25.0, gt=0)
+    """How long `POST /v1/audio/transcriptions` waits for its end; an HTTP API gives up after 30 s."""
     inline_max_bytes: int | None = Field(default=None, ge=1)
     """Most bytes of a file that are answered; larger ones are answered with a link to the bucket. None: no limit."""
 

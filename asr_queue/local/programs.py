@@ -7,6 +7,8 @@ from socket import socket
 from asr_queue.local import environment
 from asr_queue.local.processes import Program
 
+_SYNC_WAIT_S = "600"
+"""No API Gateway gives up here: as long as OpenAI's clients wait by themselves."""
 _WORKER = "gpu_worker"
 """Named, not imported: it is the other half."""
 
@@ -21,7 +23,7 @@ def api(listening: socket, variables: Mapping[str, str]) -> Program:
         name="api",
         module="asr_queue.local.api",
         arguments=(str(listening.fileno()),),
-        environment={**environment.plain(), **variables},
+        environment={"ASR_QUEUE_SYNC_WAIT_S": _SYNC_WAIT_S, **environment.plain(), **variables},
         fds=(listening.fileno(),),
         patience_s=1.5,
     )

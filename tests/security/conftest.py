@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import uvicorn
@@ -12,6 +12,7 @@ import uvicorn
 from asr_queue.domain.keys import hash_key
 from asr_queue.usecases.manage_keys import create_key, revoke_key
 from handlers.api import app
+from handlers.wiring import services
 from tests.api.conftest import System, key_scope, system
 from tests.security.wire import Answer, Attack, send
 
@@ -51,6 +52,9 @@ def address() -> Iterator[tuple[str, int]]:
 def target(system: System, address: tuple[str, int]) -> Target:
     revoked, kept = create_key(tenant="acme", name="revoked", table=system.table, clock=system.clock)
     revoke_key(kept.key_hash, table=system.table, clock=system.clock)
+    # Nobody works here: whoever waits, waits in vain.
+    impatient = system.wired.settings.model_copy(update={"sync_wait_s": 0.05})
+    app.dependency_overrides[services] = lambda: replace(system.wired, settings=impatient)
     key = system.api.headers["X-API-Key"]
     theirs = system.stranger.post("/api/v1/files/upload", files={"file": ("secret.wav", b"RIFFsecret")}).json()
     items = [{"operation": "transcribe", "ref_audio": theirs["file_id"], "custom_id": "their secret"}]

@@ -8,6 +8,7 @@ from tests.api.conftest import MAX_UPLOAD_BYTES
 from tests.security.wire import Attack, form
 
 UPLOAD, PRESIGN, SUBMIT = "/api/v1/files/upload", "/api/v1/files/presign", "/api/v1/queue/submit"
+TRANSCRIPTIONS = "/v1/audio/transcriptions"
 STATUS, FILES = "/api/v1/queue/status/", "/api/v1/files/"
 NOBODY = "7d3f6f0e-3b1c-4b7e-9a52-0c6e4f6f9d10"
 FORM = (("Content-Type", "multipart/form-data; boundary=x"),)
@@ -484,10 +485,107 @@ def _presigned() -> Iterable[Attack]:
     )
 
 
+def _openai_keys() -> Iterable[Attack]:
+    rows = {
+        "no key": (),
+        "a key that nobody has as a bearer token": (("Authorization", "Bearer asrq_wrong"),),
+        "a revoked key as a bearer token": (("Authorization", "Bearer $REVOKED$"),),
+        "the key as a basic credential": (("Authorization", "Basic $KEY$"),),
+        "the key without a scheme": (("Authorization", "$KEY$"),),
+        "a wrong bearer token beside the right header": (("Authorization", "Bearer wrong"), ("X-API-Key", "$KEY$")),
+        "a bearer token of 5,000 characters": (("Authorization", "Bearer " + "x" * 5000),),
+        "an organisation and a project of one's choice": (("OpenAI-Organization", "other"), ("OpenAI-Project", "x")),
+    }
+    for what, headers in rows.items():
+        yield Attack(
+            what=f"under /v1, {what}: nothing of the form is read",
+            status=401,
+            code="unauthorized",
+            method="POST",
+            path=TRANSCRIPTIONS,
+            key=None,
+            headers=(*FORM, *headers),
+            body=b"no form",
+        )
+    yield Attack(what="a path of OpenAI's that is not spoken here", status=404, code="not_found", path="/v1/embeddings")
+    for method in ("GET", "DELETE", "PUT"):
+        yield Attack(
+            what=f"{method} of transcriptions",
+            status=405,
+            code="method_not_allowed",
+            method=method,
+            path=TRANSCRIPTIONS,
+        )
+
+
+def _transcriptions() -> Iterable[Attack]:
+    def transcribe(what: str, status: int, code: str, *fields: tuple[str, str], data: bytes = b"RIFF") -> Attack:
+        parts = [(f'Content-Disposition: form-data; name="{name}"', value.encode()) for name, value in fields]
+        body = form((HEAD, data), *parts) if data else form(*parts)
+        return Attack(
+            what=f"transcription {what}",
+            status=status,
+            code=code,
+            method="POST",
+            path=TRANSCRIPTIONS,
+            headers=FORM,
+            body=body,
+        )
+
+    model = ("model", "whisper-1")
+    yield transcribe("without a model", 422, "invalid_request")
+    yield transcribe("without a file", 422, "invalid_request", model, data=b"")
+    yield transcribe("by a model of 257 characters", 422, "invalid_request", ("model", "x" * 257))
+    yield transcribe("by a format that nobody knows", 422, "invalid_request", model, ("response_format", "exe"))
+    yield transcribe("at a temperature of NaN", 422, "invalid_request", model, ("temperature", "NaN"))
+    yield transcribe("as a stream", 422, "invalid_request", model, ("stream", "TRUE"))
+    yield transcribe("in a language that nobody speaks", 422, "unknown_language", model, ("language", "{{7*7}}"))
+    yield transcribe("with 101 keywords", 422, "invalid_request", model, *[("keywords[]", "x")] * 101)
+    yield transcribe("with 300 fields", 400, "malformed_request", model, *[("keywords[]", "x")] * 300)
+    yield transcribe("of a file of a byte too many", 413, "payload_too_large", model, data=b"x" * MAX_UPLOAD_BYTES)
+    yield Attack(
+        what="transcription of an address: nothing is fetched",
+        status=422,
+        code="invalid_request",
+        method="POST",
+        path=TRANSCRIPTIONS,
+        headers=FORM,
+        body=form(
+            ('Content-Disposition: form-data; name="model"', b"whisper-1"),
+            ('Content-Disposition: form-data; name="file"', b"http://169.254.169.254/latest/meta-data/"),
+        ),
+    )
+    yield Attack(
+        what="transcription of a file named with a path",
+        status=422,
+        code="invalid_file_name",
+        method="POST",
+        path=TRANSCRIPTIONS,
+        headers=FORM,
+        body=form(
+            (HEAD.replace("a.wav", "../../etc/passwd"), b"RIFF"),
+            ('Content-Disposition: form-data; name="model"', b"whisper-1"),
+        ),
+    )
+
+
 def _chunked(body: bytes) -> bytes:
     return b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
 
 
 HTTP_ATTACKS = tuple(
-    attack for rows in (_keys, _ids, _http, _json, _data, _idempotency, _uploads, _presigned) for attack in rows()
+    attack
+    for rows in (
+        _keys,
+        _ids,
+        _http,
+        _json,
+        _data,
+        _idempotency,
+        _uploads,
+        _presigned,
+        _openai_keys,
+        _transcriptions,
+    )
+    for attack in rows()
 )

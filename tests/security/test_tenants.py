@@ -44,10 +44,16 @@ CASES: dict[tuple[str, str], Call | None] = {
     ("GET", "/api/v1/files/{name}"): lambda client, name: client.get(f"/api/v1/files/{name}"),
     ("POST", "/api/v1/queue/submit"): _submit,
     ("GET", "/api/v1/queue/status/{batch_id}"): lambda client, name: client.get(f"/api/v1/queue/status/{name}"),
+    ("POST", "/v1/audio/transcriptions"): None,
     ("GET", "/api/v1/health"): None,
 }
 """Every endpoint; None where no identifier can be named: nothing of anybody's is to be had there."""
-NAMELESS = {("POST", "/api/v1/files/upload"), ("POST", "/api/v1/files/presign"), ("GET", "/api/v1/health")}
+NAMELESS = {
+    ("POST", "/api/v1/files/upload"),
+    ("POST", "/api/v1/files/presign"),
+    ("POST", "/v1/audio/transcriptions"),
+    ("GET", "/api/v1/health"),
+}
 OPEN = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
 """Of the framework: what the API is, which is no secret."""
 KEYLESS = {("GET", "/api/v1/health")}

@@ -75,6 +75,7 @@ def test_the_sweep_has_time_for_both_its_runs_and_no_more_than_its_minute() -> N
 
 def test_the_api_answers_before_api_gateway_gives_up() -> None:
     assert properties("ApiFunction")["Timeout"] < 30
+    assert default(ApiSettings, "sync_wait_s") + 3 < properties("ApiFunction")["Timeout"]
 
 
 def test_a_worker_ends_within_the_stop_timeout() -> None:
