@@ -68,6 +68,7 @@ STATUS: Final = {
         },
     ],
 }
+CANCELLED: Final = {"batch_id": _BATCH_ID, "cancelled": 2}
 TRANSCRIPT: Final = {
     "text": "The transcribed text.",
     "language": "English",

@@ -160,10 +160,10 @@ class MemoryTable:
             batch = self._batches.get(batch_id)
             return None if batch is None else (batch, list(self._items[batch_id].values()))
 
-    def batch_ids(self) -> set[str]:
-        """Return the ids of all batches: what no table tells."""
+    def batch_ids(self) -> list[str]:
+        """Return the ids of all batches, as they came: what no table tells."""
         with self._lock:
-            return set(self._batches)
+            return list(self._batches)
 
     def mark_sent(self, batch: Batch, *, next_check_at: datetime) -> None:
         """Note that a message was sent for every item."""

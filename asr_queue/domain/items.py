@@ -13,6 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+
+CANCELLED: Final = "cancelled"
+"""Code of the error of an item that was not to be done any more; no fault of anybody's."""
 
 
 class Operation(StrEnum):
@@ -123,7 +127,12 @@ class Item:
 
     def has_outcome_of(self, other: "Item") -> bool:
         """Whether both ended by the same try of the same attempt, as a row does after a lost reply."""
-        return self.status.is_final and (self.status, self.attempt) == (other.status, other.attempt)
+        return self.status.is_final and self._outcome == other._outcome
+
+    @property
+    def _outcome(self) -> tuple[ItemStatus, int, str | None]:
+        # The code tells an attempt that failed from one that was cancelled.
+        return self.status, self.attempt, None if self.error is None else self.error.code
 
     def _ended(
         self, status: ItemStatus, now: datetime, audio_s: float | None, device_s: float | None, micro_batch: int | None

@@ -138,6 +138,14 @@ class StatusAnswer(_Wire):
     items: list[ItemAnswer]
 
 
+class CancelAnswer(_Wire):
+    """Answer to a cancellation."""
+
+    batch_id: str
+    cancelled: int
+    """Items that ended by it: those that had not ended before."""
+
+
 class Problem(BaseModel):
     """An error answer (RFC 9457, `application/problem+json`)."""
 

@@ -539,6 +539,16 @@ class TestItems:
         assert load(table, batch)[1] == [failed]
         assert table.get_file(items[0].item_id) is None
 
+    def test_of_two_reasons_that_an_attempt_ends_by_the_first_counts(
+        self, table: ItemTable, clock: ManualClock
+    ) -> None:
+        batch, items = created(table, clock)
+        claimed = started(table, clock, items[0])
+        cancelled = claimed.failed(ItemError("cancelled", "Somebody cancelled it."), now=clock.now())
+        assert table.finish_items([(cancelled, None)]) == [True]
+        assert table.finish_items([(claimed.failed(FAULT, now=clock.now()), None)]) == [False]
+        assert load(table, batch)[1] == [cancelled]
+
     def test_what_was_said_of_a_batch_and_its_items_comes_back(self, table: ItemTable, clock: ManualClock) -> None:
         told = {"prompt": "Dr. Žižek", "upload_bytes": 7, "upload_type": "audio/wav"}
         batch, items = a_batch(clock, [an_upload(table, clock)], **told)

@@ -111,6 +111,21 @@ def _ids() -> Iterable[Attack]:
     for what, path in {"file": FILES + "$THEIR_FILE$", "batch": "/api/v1/queue/batches/$THEIR_BATCH$"}.items():
         code = f"{what}_not_found"
         yield Attack(what=f"deleting another tenant's {what}", status=404, code=code, method="DELETE", path=path)
+    for what, path in {"batch": "", "item": "/items/$THEIR_ITEM$"}.items():
+        yield Attack(
+            what=f"cancelling another tenant's {what}",
+            status=404,
+            code="batch_not_found",
+            method="POST",
+            path=f"/api/v1/queue/batches/$THEIR_BATCH${path}/cancel",
+        )
+    yield Attack(
+        what="cancelling another tenant's item in one's own batch",
+        status=404,
+        code="item_not_found",
+        method="POST",
+        path="/api/v1/queue/batches/$BATCH$/items/$THEIR_ITEM$/cancel",
+    )
     yield status("a file's id as a batch's", "$FILE$")
     yield fetch("a batch's id as a file's", "$BATCH$")
     yield fetch("a path upwards, encoded", "..%2F..%2Fetc%2Fpasswd", "not_found")

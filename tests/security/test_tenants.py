@@ -41,6 +41,12 @@ CASES: dict[tuple[str, str], Call | None] = {
     ("POST", "/api/v1/files/{file_id}/complete"): lambda client, name: client.post(f"/api/v1/files/{name}/complete"),
     ("DELETE", "/api/v1/files/{name}"): lambda client, name: client.delete(f"/api/v1/files/{name}"),
     ("DELETE", "/api/v1/queue/batches/{batch_id}"): lambda client, name: client.delete(f"/api/v1/queue/batches/{name}"),
+    ("POST", "/api/v1/queue/batches/{batch_id}/cancel"): lambda client, name: client.post(
+        f"/api/v1/queue/batches/{name}/cancel"
+    ),
+    ("POST", "/api/v1/queue/batches/{batch_id}/items/{item_id}/cancel"): lambda client, name: client.post(
+        f"/api/v1/queue/batches/{name}/items/{name}/cancel"
+    ),
     ("GET", "/api/v1/files/{name}"): lambda client, name: client.get(f"/api/v1/files/{name}"),
     ("POST", "/api/v1/queue/submit"): _submit,
     ("GET", "/api/v1/queue/status/{batch_id}"): lambda client, name: client.get(f"/api/v1/queue/status/{name}"),

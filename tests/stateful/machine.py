@@ -22,17 +22,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from asr_queue.adapters.faulty import Fault, Faulty
+from asr_queue.adapters.lanes import LaneQueue
 from asr_queue.adapters.memory_clock import ManualClock
 from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.domain.batches import Batch, Priority, Progress, finished_at
 from asr_queue.domain.drops import Drop
-from asr_queue.domain.items import Item, ItemStatus, Operation
+from asr_queue.domain.items import CANCELLED, Item, ItemStatus, Operation
 from asr_queue.errors import AsrQueueError, CallerError, RetryableError
 from asr_queue.ports import Backlog
 from asr_queue.usecases.accept_drop import NOTE_LIFE_S, accept_drop
 from asr_queue.usecases.accept_upload import accept_upload
+from asr_queue.usecases.cancel_items import cancel_items
 from asr_queue.usecases.fail_dead_letter import fail_dead_letter
 from asr_queue.usecases.fetch_file import fetch_file
 from asr_queue.usecases.manage_keys import create_key
@@ -138,7 +140,8 @@ class Protocol(RuleBasedStateMachine):
         self.patch.setattr(backoff, "time", NoTime())
         self.clock = ManualClock()
         self.chance = random.Random()
-        self.queue = WatchedQueue(self.clock, self.chance)
+        self.lanes = {priority: WatchedQueue(self.clock, self.chance) for priority in Priority}
+        self.queue = LaneQueue(self.lanes)
         self.real_store = MemoryStore(self.clock)
         self.real_table = self.parts.table(self.clock, chance=self.chance)
         create_key(tenant=TENANT, name="test", table=self.real_table, clock=self.clock)
@@ -213,8 +216,13 @@ class Protocol(RuleBasedStateMachine):
         self.uploads.append(file.file_id)
 
     @precondition(lambda self: self.uploads)
-    @rule(picks=st.lists(PICK, min_size=1, max_size=4), faults=FAULTS, tries=st.integers(1, 3))
-    def submit(self, picks: list[int], faults: list[Fault], tries: int) -> None:
+    @rule(
+        picks=st.lists(PICK, min_size=1, max_size=4),
+        faults=FAULTS,
+        tries=st.integers(1, 3),
+        priority=st.sampled_from(Priority),
+    )
+    def submit(self, picks: list[int], faults: list[Fault], tries: int, priority: Priority = Priority.NORMAL) -> None:
         """A client with an Idempotency-Key, which may give up."""
         self.faults = faults
         file_ids = [self.uploads[-1 - pick % len(self.uploads)] for pick in picks]
@@ -224,7 +232,7 @@ class Protocol(RuleBasedStateMachine):
         for _ in range(tries):
             try:
                 submitted = submit_batch(
-                    SubmitRequest(items=items),
+                    SubmitRequest(items=items, priority=priority),
                     tenant=TENANT,
                     table=self.table,
                     queues=self.queues,
@@ -239,6 +247,30 @@ class Protocol(RuleBasedStateMachine):
             answers.add(submitted.answer.batch_id)
         assert len(answers) <= 1, "one Idempotency-Key made two batches"
         self.batches |= answers
+
+    @precondition(lambda self: self.batch_ids())
+    @rule(pick=PICK, of_one=st.sampled_from([True, True, False]), faults=FAULTS)
+    def cancel(self, pick: int, of_one: bool, faults: list[Fault]) -> None:
+        """Of any batch, or an item of it, however far it has come."""
+        self.faults = faults
+        batch_id = self.batch_ids()[pick % len(self.batch_ids())]
+        before = [item for item in self.items() if item.batch_id == batch_id]
+        meant = [before[pick % len(before)]] if of_one else before
+        try:
+            cancelled = cancel_items(
+                batch_id,
+                item_id=meant[0].item_id if of_one else None,
+                tenant=TENANT,
+                table=self.table,
+                clock=self.clock,
+                file_ttl_s=FILE_TTL_S,
+            )
+        except RetryableError:
+            return
+        after = {item.item_id: item for item in self.items()}
+        newly = [after[item.item_id] for item in meant if not item.status.is_final]
+        assert all(item.error is not None and item.error.code == CANCELLED for item in newly), "it was to end"
+        assert cancelled == len(newly)
 
     @rule(count=st.integers(1, 3))
     def drop(self, count: int) -> None:
@@ -374,7 +406,9 @@ class Protocol(RuleBasedStateMachine):
         end = (
             Failed(claimed=claimed, error=UNREADABLE)
             if fails
-            else Assembled(claimed=claimed, audio_s=1.0, text=text, language="en", words=None)
+            else Assembled(
+                claimed=claimed, audio_s=1.0, text=text, language="en", words=None, device_s=0.5, micro_batch=1
+            )
         )
         ended = worker.publisher.write(end)
         if ended is not None:
@@ -401,8 +435,9 @@ class Protocol(RuleBasedStateMachine):
     @rule(faults=FAULTS)
     def sweep(self, faults: list[Fault]) -> None:
         self.faults = faults
-        self.queue.sent.clear()
-        self.queue.told = None
+        for lane in self.lanes.values():
+            lane.sent.clear()
+            lane.told = None
         before = {item.item_id: item for item in self.items()}
         unsent = {batch_id for batch_id in self.batch_ids() if self.is_unsent(batch_id)}
         overtaken = self.overtaken()
@@ -410,28 +445,32 @@ class Protocol(RuleBasedStateMachine):
             self.parts.sweep(
                 store=self.store, table=self.table, queues=self.queues, clock=self.clock, file_ttl_s=FILE_TTL_S
             )
-        for message in self.queue.sent:
-            assert not before[message.item_id].status.is_final, "a message for an item that has ended"
-            may_be_lost = self.queue.told == EMPTY or message.batch_id in unsent | overtaken
-            assert may_be_lost, "sent again, and the first may still wait"
+        for priority, lane in self.lanes.items():
+            for message in lane.sent:
+                assert not before[message.item_id].status.is_final, "a message for an item that has ended"
+                may_be_lost = lane.told == EMPTY or message.batch_id in unsent | overtaken
+                assert may_be_lost, "sent again, and the first may still wait"
+                assert self.batch(message.batch_id).priority is priority, "sent again in another lane"
 
-    @precondition(lambda self: self.queue.dead_letters)
+    @precondition(lambda self: self.dead_letters())
     @rule(faults=FAULTS)
     def dead_letter(self, faults: list[Fault]) -> None:
         self.faults = faults
+        letters = self.dead_letters()
         try:
-            message = ItemMessage.parse(self.queue.dead_letters[0])
+            message = ItemMessage.parse(letters[0])
             fail_dead_letter(message, table=self.table, clock=self.clock, file_ttl_s=FILE_TTL_S)
         except RetryableError:
             return
-        self.queue.dead_letters.pop(0)
+        letters.pop(0)
 
     @rule(is_now=st.sampled_from([False] * 9 + [True]))
     def messages_are_lost(self, is_now: bool) -> None:
         """What AWS never does, and an emulator that is killed may."""
         if is_now:
-            self.lost |= self.queue.named()
-            self.queue.drop_all()
+            self.lost |= self.named()
+            for lane in self.lanes.values():
+                lane.drop_all()
 
     @initialize(seed=st.integers(0, 2**32), picks=st.lists(PICK, min_size=1, max_size=4))
     def begin(self, seed: int, picks: list[int]) -> None:
@@ -475,9 +514,16 @@ class Protocol(RuleBasedStateMachine):
     @invariant()
     def an_item_that_has_not_ended_has_a_message(self) -> None:
         """Unless it was lost by others: then, and only then, the sweep has to find that out."""
-        named = self.queue.named() | self.lost
+        named = self.named() | self.lost
         for item in self.items():
             assert item.status.is_final or item.item_id in named or self.is_unsent(item.batch_id), "a message too few"
+
+    @invariant()
+    def an_upload_is_pinned_by_exactly_the_items_that_need_it(self) -> None:
+        items = self.items()
+        for file in self.real_table.get_files([item.upload_id for item in items]).values():
+            needed_by = {item.item_id for item in items if item.upload_id == file.file_id and not item.status.is_final}
+            assert file.pinned_by == needed_by, "a pin too many, or one too few"
 
     @invariant()
     def a_done_item_has_its_transcript_until_it_expires(self) -> None:
@@ -506,7 +552,19 @@ class Protocol(RuleBasedStateMachine):
 
     def batch_ids(self) -> list[str]:
         # Those whose answer was lost, too: the system accepted them, whatever the client knows.
-        return sorted(self.batches | self.real_table.batch_ids())
+        return self.real_table.batch_ids()
+
+    def batch(self, batch_id: str) -> Batch:
+        found = self.real_table.load_batch(batch_id)
+        assert found is not None
+        return found[0]
+
+    def named(self) -> set[str]:
+        return {item_id for lane in self.lanes.values() for item_id in lane.named()}
+
+    def dead_letters(self) -> list[str]:
+        """Return those of a lane that has any."""
+        return next((lane.dead_letters for lane in self.lanes.values() if lane.dead_letters), [])
 
     def items(self) -> list[Item]:
         found = [self.real_table.load_batch(batch_id) for batch_id in self.batch_ids()]
@@ -517,12 +575,16 @@ class Protocol(RuleBasedStateMachine):
         return found is not None and found[0].sent_at is None
 
     def overtaken(self) -> set[str]:
-        """Return the batches two minutes after whose messages others were sent that were received before them."""
+        """Return the batches two minutes after whose messages others of their lane were sent and received first."""
         batches = [found for found in map(self.real_table.load_batch, self.batch_ids()) if found is not None]
         sent = [(batch.sent_at, batch, items) for batch, items in batches if batch.sent_at is not None]
-        begun = [sent_at for sent_at, _, items in sent if any(item.attempt for item in items)]
+        begun = [(batch.priority, sent_at) for sent_at, batch, items in sent if any(item.attempt for item in items)]
         margin = timedelta(seconds=FIRST_CHECK_S)
-        return {batch.batch_id for sent_at, batch, _ in sent if any(sent_at + margin < other for other in begun)}
+        return {
+            batch.batch_id
+            for sent_at, batch, _ in sent
+            if any(priority is batch.priority and sent_at + margin < other for priority, other in begun)
+        }
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -542,7 +604,7 @@ class Protocol(RuleBasedStateMachine):
             for who in range(len(self.workers)):
                 self.work_to_the_end(who, 10, [])
             self.sweep([])
-            while self.queue.dead_letters:
+            while self.dead_letters():
                 self.dead_letter([])
             self.a_visibility_timeout_passes()
         assert all(item.status.is_final for item in self.items()), "an item never ended"

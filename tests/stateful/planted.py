@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from asr_queue.adapters.memory_table import MemoryTable
+from asr_queue.domain.batches import Priority
 from asr_queue.domain.files import File
 from asr_queue.domain.items import Item, ItemStatus, results_prefix
 from asr_queue.ports import Backlog
@@ -69,8 +70,8 @@ class _SaysThatItIsEmpty:
     def __init__(self, queue: Any) -> None:
         self.send = queue.send
 
-    def backlog(self) -> Backlog:
-        return Backlog(visible=0, in_flight=0)
+    def backlogs(self) -> dict[Priority, Backlog]:
+        return dict.fromkeys(Priority, Backlog(visible=0, in_flight=0))
 
 
 def sweep_that_always_resends(*, queues: Any, **others: Any) -> Swept:

@@ -1,0 +1,43 @@
+"""Cancel a batch, or an item of it: what has not ended, ends now.
+
+It ends as every other item does, by one conditional write: a worker that has it in hand finds its own write refused and
+removes what it wrote, and a message that is left finds the item final.
+"""
+
+from typing import Final
+
+from asr_queue.domain.ids import is_id
+from asr_queue.domain.items import CANCELLED, ItemError
+from asr_queue.errors import CallerError
+from asr_queue.ports import Clock, ItemTable
+from asr_queue.usecases.close_batch import note_ended
+
+_CANCELLED: Final = ItemError(CANCELLED, "This item was cancelled before it was done. Submit it again if it is wanted.")
+
+
+def cancel_items(
+    batch_id: str, *, tenant: str, table: ItemTable, clock: Clock, file_ttl_s: int, item_id: str | None = None
+) -> int:
+    """Move the unfinished items of a batch, or that one item, to `error`; return how many that were.
+
+    What is final stays as it is, so that calling again changes nothing and returns 0. A batch that this finishes is
+    noted as finished.
+
+    Raises:
+        CallerError: `batch_not_found`, for another tenant's too; `batch_deleted`; `item_not_found`.
+    """
+    found = table.load_batch(batch_id) if is_id(batch_id) else None
+    if found is None or found[0].tenant != tenant:
+        raise CallerError("batch_not_found", f"There is no batch {batch_id!r}.", http_status=404)
+    batch, items = found
+    if batch.deleted_at is not None:
+        raise CallerError("batch_deleted", f"Batch {batch_id!r} was deleted.", http_status=410)
+    if item_id is not None:
+        items = [item for item in items if item.item_id == item_id]
+        if not items:
+            raise CallerError("item_not_found", f"Batch {batch_id} has no item {item_id!r}.", http_status=404)
+    now = clock.now()
+    ended = [(item.failed(_CANCELLED, now=now), None) for item in items if not item.status.is_final]
+    cancelled = sum(table.finish_items(ended))
+    note_ended({batch_id: cancelled}, table=table, file_ttl_s=file_ttl_s)
+    return cancelled
