@@ -1,6 +1,9 @@
 """Fixtures that several suites share."""
 
+import os
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,3 +58,19 @@ def embedded_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedA
             emulator.ask_to_end()
             emulator.wait(emulator.program.patience_s)
             emulator.sweep_up()
+
+
+@pytest.fixture(scope="session")
+def node_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the `openai` package of npm, at the version of the lock, and the programs that use it."""
+    complain = pytest.fail if "CI" in os.environ else pytest.skip
+    missing = [name for name in ("node", "npm") if shutil.which(name) is None]
+    if missing:
+        complain(f"{', '.join(missing)} not installed")
+    folder = tmp_path_factory.mktemp("node")
+    shutil.copytree(Path(__file__).parent / "e2e" / "openai_node", folder, dirs_exist_ok=True)
+    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode != 0:
+        complain(f"npm ci: {done.stderr[-500:]}")
+    return folder

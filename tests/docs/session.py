@@ -96,6 +96,12 @@ class Session:
         step = self._step(program)
         return self._ran(step, worked=self._interpreter.tell(str(step)))
 
+    def node(self, program: str) -> Ran:
+        """Run a program in Node, beside the packages that the folder has."""
+        path = self.folder / f"page-{self._steps}.mjs"
+        path.write_text(program)
+        return self.shell(f"node {path.name}")
+
     def leave_running(self, command: str, ready: str) -> Ran:
         """Start a program that serves until the end of the page; return when it has printed that it is ready."""
         step = self._step(command)

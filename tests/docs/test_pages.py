@@ -42,21 +42,24 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", pages.names())
 def test_a_reader_who_types_a_page_from_top_to_bottom_sees_what_it_shows(
-    name: str, account: str, tmp_path: Path
+    name: str, account: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     found = pages.blocks(name)
-    unknown = {block.language for block in found} - {*SHELL, *READ, *NOT_TYPED, "console", "python", "jsonl"}
+    unknown = {block.language for block in found} - {*SHELL, *READ, *NOT_TYPED, "console", "python", "js", "jsonl"}
     assert not unknown, f"{name} has blocks of a kind that nobody looks at: {unknown}"
     port = here.free_port()
     found = [
         Block(one.page, one.line, one.language, here.said_here(one.text, port=port), one.is_right_below)
         for one in found
     ]
-    if not any(block.language in (*SHELL, "console", "python") for block in found):
+    if not any(block.language in (*SHELL, "console", "python", "js") for block in found):
         for block in found:
             _look_at(block, None)
         return
     with here.reader(tmp_path, port=port, account=account) as session:
+        if any(block.language == "js" for block in found):
+            packages: Path = request.getfixturevalue("node_packages")
+            (session.folder / "node_modules").symlink_to(packages / "node_modules")
         typed = [command for block in found if block.language == "console" for command in pages.commands(block)]
         deploys = any(command.text.startswith("sam ") for command in typed)
         if not deploys and not any(command.serves for command in typed):
@@ -82,9 +85,8 @@ def _type(block: Block, session: Session) -> Ran | None:
         if entry.is_it(block.text.strip()):
             entry.look(block.text, session)
             return None
-    return _must_work(
-        session.python(block.text) if block.language == "python" else session.shell(block.text), block.place
-    )
+    run = {"python": session.python, "js": session.node}.get(block.language, session.shell)
+    return _must_work(run(block.text), block.place)
 
 
 def _type_command(command: Command, session: Session) -> Ran | None:
@@ -113,7 +115,12 @@ def _must_work(ran: Ran, what: str) -> Ran:
 
 def _look_at(block: Block, above: Ran | None) -> None:
     """Read what is no command, and hold it against what the block above it came to."""
-    if block.language in NOT_TYPED:
+    if block.language == "text" and above is not None:
+        for line in filter(None, block.text.splitlines()):
+            assert looks_like(line).search(above.seen), f"{block.place} shows {line!r}, and there is\n{above.seen}"
+    elif block.language == "mermaid":
+        assert ";" not in block.text, f"{block.place}: a semicolon ends a line in a drawing"
+    elif block.language in NOT_TYPED:
         assert not _LOOKS_TYPED.search(block.text), f"{block.place}: code of no language, so nobody runs it"
     elif block.language == "jsonl":
         for line in block.text.splitlines():
@@ -126,7 +133,7 @@ def _look_at(block: Block, above: Ran | None) -> None:
 
 def test_what_is_listed_as_not_run_is_on_a_page() -> None:
     every = [block for name in pages.names() for block in pages.blocks(name)]
-    typed = [block.text.strip() for block in every if block.language in (*SHELL, "python")]
+    typed = [block.text.strip() for block in every if block.language in (*SHELL, "python", "js")]
     typed += [command.text for block in every if block.language == "console" for command in pages.commands(block)]
     assert [entry.pattern for entry in TABLE if not any(map(entry.is_it, typed))] == []
 

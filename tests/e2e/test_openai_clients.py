@@ -1,11 +1,7 @@
 """OpenAI's own clients, Python's and Node's, unmodified: nothing but a base URL and a key is set."""
 
 import json
-import os
-import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +15,6 @@ from tests.e2e.conftest import Stack
 ROOT = Path(__file__).parents[2]
 RECORDING = ROOT / "tests" / "recordings" / "librivox-0880.flac"
 TEXT = "He was not an ill-disposed young man."
-PROGRAMS = Path(__file__).with_name("openai_node")
-_INSTALLED_WITHIN_S = 300
 _DONE_WITHIN_S = 300
 
 Node = Callable[..., Any]
@@ -31,29 +25,14 @@ def client(whisper_stack: Stack) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{whisper_stack.url}/v1", api_key=whisper_stack.api_key)
 
 
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `openai` package of npm, at the version of the lock, in a folder of its own."""
-    missing = [name for name in ("node", "npm") if shutil.which(name) is None]
-    if missing:
-        (pytest.fail if "CI" in os.environ else pytest.skip)(f"{', '.join(missing)} not installed")
-    folder = tmp_path_factory.mktemp("node")
-    shutil.copytree(PROGRAMS, folder, dirs_exist_ok=True)
-    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_INSTALLED_WITHIN_S, check=False)
-    if done.returncode != 0:
-        (pytest.fail if "CI" in os.environ else pytest.skip)(f"npm ci: {done.stderr[-500:]}")
-    return folder
-
-
 @pytest.fixture
-def node(installed: Path, whisper_stack: Stack) -> Node:
+def node(node_packages: Path, whisper_stack: Stack) -> Node:
     """Run one of the programs; return what it prints, as JSON."""
 
     def node(program: str, *arguments: str | Path) -> Any:
         ran = subprocess.run(
             ["node", program, f"{whisper_stack.url}/v1", whisper_stack.api_key, *map(str, arguments)],
-            cwd=installed,
+            cwd=node_packages,
             env=environment.plain(),
             capture_output=True,
             text=True,
@@ -158,47 +137,6 @@ class TestPython:
                 ExpressionAttributeValues={":batch": {"S": "BATCH#"}, ":meta": {"S": "META"}},
             )
             assert batches["Count"] == 1, "a repeated request must go on waiting for the same item"
-
-
-def blocks(language: str) -> list[str]:
-    """Return the blocks of the page for readers."""
-    page = (ROOT / "docs" / "openai.md").read_text()
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    return [text for named, text in found if named == language]
-
-
-def own_settings(stack: Stack) -> dict[str, str]:
-    """Return the environment that the page asks for."""
-    return {**environment.plain(), "OPENAI_BASE_URL": f"{stack.url}/v1", "OPENAI_API_KEY": stack.api_key}
-
-
-class TestPage:
-    def test_what_the_page_says_in_python_works(self, whisper_stack: Stack) -> None:
-        ran = subprocess.run(
-            [sys.executable, "-c", "\n".join(blocks("python"))],
-            cwd=ROOT,
-            env=own_settings(whisper_stack),
-            capture_output=True,
-            text=True,
-            timeout=_DONE_WITHIN_S,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stderr
-        assert ran.stdout.startswith(f"{TEXT}\nHe 0.")
-
-    def test_what_the_page_says_in_node_works(self, whisper_stack: Stack, installed: Path) -> None:
-        [program] = [block for block in blocks("") if "import OpenAI" in block]
-        (installed / "page.mjs").write_text(program.replace("tests/recordings", str(RECORDING.parent)))
-        ran = subprocess.run(
-            ["node", "page.mjs"],
-            cwd=installed,
-            env=own_settings(whisper_stack),
-            capture_output=True,
-            text=True,
-            timeout=_DONE_WITHIN_S,
-            check=False,
-        )
-        assert (ran.returncode, ran.stdout) == (0, f"{TEXT}\n"), ran.stderr
 
 
 class TestNode:
