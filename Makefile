@@ -1,4 +1,4 @@
-# Everything runs from .venv; nothing outside this folder is touched.
+# Everything runs from .venv; nothing outside this folder is touched, but for `browser`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 TOOLS := .venv-infra
 # So does the authors' own package of Qwen3-ASR; a Python that finds this folder first takes these.
 OFFICIAL := .qwen-asr
+# The console's tests drive this one.
+CHROMIUM := /usr/bin/chromium
 PORT ?= 8000
 # Two files at a time: much of the suite waits for clocks and processes. One file stays together, for its fixtures.
 PYTEST_OPTIONS := --numprocesses 2 --dist loadfile
@@ -13,7 +15,7 @@ PYTEST_OPTIONS := --numprocesses 2 --dist loadfile
 FUZZ_FILES ?= 200000
 SCHEMATHESIS_CASES ?= 20000
 
-.PHONY: install install-dev tools demo up test docs-test check infra-check audit sbom lock fuzz schemathesis faults bench bench-gpu clean
+.PHONY: install install-dev tools browser demo up test docs-test check infra-check audit sbom lock fuzz schemathesis faults bench bench-gpu clean
 
 # What the system needs on this machine, and nothing of PyTorch.
 install: $(VENV)/.installed
@@ -43,6 +45,15 @@ $(OFFICIAL)/.installed: benchmarks/qwen3/official-requirements.txt $(VENV)/.inst
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(OFFICIAL) -r benchmarks/qwen3/official-requirements.txt
 	touch $@
 
+browser: $(CHROMIUM)
+
+# Root gets it from the distribution; anybody else is told. Without it those tests skip at home, and fail in CI.
+$(CHROMIUM):
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core; \
+	fi || true
+	@[ -x $@ ] || echo "There is no $@, which the tests of the console need; on Debian: apt-get install chromium"
+
 # Real recordings through upload, submit, poll and fetch on a private stack; leaves nothing running.
 demo: install
 	$(BIN)/python examples/demo.py
@@ -50,14 +61,14 @@ demo: install
 up: install
 	$(BIN)/asr-queue up --port $(PORT)
 
-test: install-dev $(TOOLS)/.installed $(OFFICIAL)/.installed
+test: install-dev browser $(TOOLS)/.installed $(OFFICIAL)/.installed
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 # Every command and snippet of README.md and docs/, typed from top to bottom. A part of `make test`.
 docs-test: install-dev $(TOOLS)/.installed
 	$(BIN)/python -m pytest tests/docs --numprocesses 2 --dist worksteal
 
-check: install-dev infra-check audit $(OFFICIAL)/.installed
+check: install-dev browser infra-check audit $(OFFICIAL)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

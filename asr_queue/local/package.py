@@ -17,7 +17,7 @@ def pack() -> bytes:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as writer:
         for package in PACKAGES:
             root = root_of(package)
-            for source in sorted(root.rglob("*.py")):
+            for source in sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"):
                 name = source.relative_to(root.parent).as_posix()
                 writer.writestr(zipfile.ZipInfo(name, _EPOCH), source.read_bytes(), zipfile.ZIP_DEFLATED)
     return archive.getvalue()

@@ -161,6 +161,7 @@ def _await_ready(supervisor: Supervisor, url: str, folder: DataFolder) -> None:
     folder.write_url(url)
     sys.stdout.write(f"ready {url}\n")
     sys.stdout.flush()
+    _say(f"the console is at {url}/console")
 
 
 def _tend(supervisor: Supervisor, folder: DataFolder) -> None:

@@ -28,6 +28,7 @@ from asr_queue.wire.transcript import Transcript, TranscriptWord
 from tests.e2e.calls import status, submit, upload
 from tests.lambda_runtime import http_front
 from tests.lambda_runtime.conftest import Deployed
+from tests.sam import ROOT
 
 NOBODY = "7d3f6f0e-3b1c-4b7e-9a52-0c6e4f6f9d10"
 """An id that nothing has."""
@@ -152,6 +153,15 @@ def test_upload_submit_poll_fetch(client: httpx.Client, stack: Deployed) -> None
 
 def test_health_needs_no_key(anonymous: httpx.Client) -> None:
     assert anonymous.get("/api/v1/health").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("name", ["", "/main.js", "/style.css", "/icon.svg"])
+def test_the_console_comes_as_it_lies_in_its_folder(anonymous: httpx.Client, name: str) -> None:
+    answer = anonymous.get(f"/console{name}")
+    assert answer.content == (ROOT / "handlers" / "console" / (name.strip("/") or "index.html")).read_bytes()
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; ")
+    again = anonymous.get(f"/console{name}", headers={"If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304
 
 
 def test_bytes_come_back_as_they_were_sent(client: httpx.Client) -> None:

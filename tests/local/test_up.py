@@ -114,6 +114,11 @@ def test_it_says_ready_once_and_serves(running: Up) -> None:
     assert (running.data / "url").read_text().strip() == running.url
 
 
+def test_it_says_where_the_console_is_beside_the_one_line_that_programs_read(running: Up) -> None:
+    assert running.process.stderr is not None
+    assert running.process.stderr.readline() == f"asr-queue: the console is at {running.url}/console\n"
+
+
 def test_its_secrets_are_its_owners_alone(running: Up) -> None:
     for name in ("api-key", "stack.env"):
         assert stat.S_IMODE((running.data / name).stat().st_mode) == 0o600

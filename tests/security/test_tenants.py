@@ -60,8 +60,8 @@ NAMELESS = {
     ("POST", "/v1/audio/transcriptions"),
     ("GET", "/api/v1/health"),
 }
-OPEN = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc"}
-"""Of the framework: what the API is, which is no secret."""
+OPEN = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc", "/console", "/console/{name}"}
+"""What the API is, which is no secret, of the framework; and the console's files, which are the same for everybody."""
 KEYLESS = {("GET", "/api/v1/health")}
 
 
@@ -74,7 +74,7 @@ def endpoints() -> list[tuple[str, str]]:
 
 def _routed(routes: Sequence[Any]) -> Iterator[tuple[str, str]]:
     for route in routes:
-        if isinstance(route, APIRoute):
+        if isinstance(route, APIRoute) and route.path not in OPEN:
             yield from ((method, route.path) for method in route.methods)
         elif hasattr(route, "original_router"):  # how this FastAPI keeps what was included
             yield from _routed(route.original_router.routes)

@@ -49,6 +49,18 @@ def test_each_handler_is_found_in_what_was_built(built: Path, name: str) -> None
     assert isolated(built / name, f"import {module}; print(callable({module}.{handler}))") == "True"
 
 
+def test_the_api_has_the_console_with_it(built: Path) -> None:
+    console = built / "ApiFunction" / "handlers" / "console"
+    assert {path.name for path in console.iterdir()} == {
+        path.name for path in (ROOT / "handlers" / "console").iterdir()
+    }
+
+
+def test_a_package_has_the_console_with_it() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["setuptools"]["package-data"]["handlers"] == ["console/*"]
+
+
 def test_the_artefact_knows_its_version(built: Path) -> None:
     code = "from handlers.api import app; print(app.version)"
     assert isolated(built / "ApiFunction", code) == __version__

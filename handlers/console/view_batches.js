@@ -1,0 +1,71 @@
+/** The batches of this key's owner, newest first. */
+
+import { QUEUE, call } from "./api.js";
+import { choice, pill, problem, title } from "./parts.js";
+import { count, explainError, moment } from "./words.js";
+import { entitle, h, put, say } from "./dom.js";
+
+const STATES = [["", "All"], ["queued", "In the queue"], ["processing", "Transcribing"], ["completed", "Done"], ["partial", "Some failed"], ["error", "All failed"]];
+const A_PAGE = 50;
+
+export function batchesView() {
+  const leaving = new AbortController();
+  const list = h("ul", { className: "recordings" });
+  const note = h("p", { className: "hint", role: "status" });
+  const more = h("button", { type: "button", hidden: true, onclick: () => load({ isNew: false }) }, "Show more");
+  const wrong = h("div");
+  const state = choice("State", STATES, { id: "state", value: "", onchange: () => load({ isNew: true }) });
+  const label = h("input", { type: "search", id: "search", oninput: () => (clearTimeout(timer), (timer = setTimeout(() => load({ isNew: true }), 300))) });
+  let timer = 0;
+  let cursor = null;
+  let asked = 0;
+
+  async function load({ isNew }) {
+    const mine = (asked += 1);
+    const query = new URLSearchParams({ limit: String(A_PAGE) });
+    if (state.select.value) query.set("state", state.select.value);
+    if (label.value) query.set("label", label.value);
+    if (!isNew) query.set("cursor", cursor);
+    try {
+      const page = await (await call(`${QUEUE}/batches?${query}`, { signal: leaving.signal })).json();
+      if (mine !== asked) return; // something else was asked for meanwhile
+      if (isNew) list.replaceChildren();
+      list.append(...page.batches.map(batchRow));
+      cursor = page.next_cursor;
+      more.hidden = cursor === null;
+      const shown = list.childElementCount;
+      put(note, shown || !isNew ? "" : "There are none.");
+      if (!isNew) say(`${count(shown, "batch", "batches")} shown.`);
+      wrong.replaceChildren();
+    } catch (error) {
+      if (!leaving.signal.aborted) wrong.replaceChildren(problem(explainError(error)));
+    }
+  }
+
+  load({ isNew: true });
+  entitle("Batches");
+  return {
+    element: h(
+      "section",
+      {},
+      title("Batches"),
+      h("div", { className: "filters", role: "search" }, state.field, h("label", { className: "field" }, h("span", {}, "Name"), label)),
+      wrong,
+      note,
+      list,
+      more,
+    ),
+    leave: () => (clearTimeout(timer), leaving.abort()),
+  };
+}
+
+function batchRow(batch) {
+  const name = batch.label || "Batch without a name";
+  const told = [moment(batch.created_at), `${batch.completed} of ${batch.total} done`, batch.failed ? `${batch.failed} failed` : ""];
+  return h(
+    "li",
+    { className: "recording" },
+    h("div", { className: "what" }, h("a", { className: "name", href: `#/batches/${batch.batch_id}` }, name), h("p", { className: "hint" }, told.filter(Boolean).join(" · "))),
+    h("div", { className: "then" }, pill(batch.status)),
+  );
+}

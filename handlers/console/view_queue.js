@@ -1,0 +1,75 @@
+/** What waits on this server, and what works on it. */
+
+import { QUEUE, ifThere, sleep } from "./api.js";
+import { count, explainError, moment, roughly } from "./words.js";
+import { facts, problem, redraw, title } from "./parts.js";
+import { entitle, h } from "./dom.js";
+
+const EVERY_MS = 3000;
+
+export function queueView() {
+  const leaving = new AbortController();
+  const body = h("div", {}, h("p", { className: "hint" }, "Loading …"));
+
+  async function follow() {
+    for (;;) {
+      try {
+        const queue = await ifThere(QUEUE, { signal: leaving.signal, tries: 1 });
+        redraw(body, ...(queue === null ? [h("p", {}, "This server does not tell of its queue.")] : shown(queue)));
+      } catch (error) {
+        if (leaving.signal.aborted) return;
+        redraw(body, problem(explainError(error)));
+      }
+      await sleep(EVERY_MS, leaving.signal);
+    }
+  }
+
+  follow().catch((error) => {
+    if (!leaving.signal.aborted) throw error;
+  });
+  entitle("Queue");
+  return { element: h("section", {}, title("Queue"), body), leave: () => leaving.abort() };
+}
+
+function shown(queue) {
+  const sum = (name) => queue.backlog.reduce((total, lane) => total + (lane[name] ?? 0), 0);
+  return [
+    facts([
+      ["Waiting", count(sum("visible"), "recording")],
+      ["Being transcribed", count(sum("in_flight"), "recording")],
+      ["Audio that waits", queue.waiting_audio_s ? roughly(queue.waiting_audio_s) : "none"],
+      ["Speed", queue.audio_s_per_s ? `${queue.audio_s_per_s.toFixed(1)} seconds of audio a second` : null],
+    ]),
+    table("Waiting, by priority", ["Priority", "Waiting", "Being transcribed"], queue.backlog.map((lane) => [lane.priority, lane.visible, lane.in_flight])),
+    queue.workers.length === 0
+      ? h("p", { className: "notice" }, "No worker is running. What is sent waits until one comes.")
+      : table("Workers", ["Worker", "Engine", "Has", "Busy", "Speed", "Done", "Seen"], queue.workers.map(workerCells)),
+  ];
+}
+
+function workerCells(worker) {
+  const known = (value, text) => (value === null || value === undefined ? "–" : text(value));
+  return [
+    worker.worker_id,
+    worker.engine,
+    worker.held_items,
+    known(worker.busy, (busy) => `${Math.round(busy * 100)} %`),
+    known(worker.audio_s_per_s, (speed) => `${speed.toFixed(1)}×`),
+    worker.items_done,
+    moment(worker.seen_at),
+  ];
+}
+
+function table(name, columns, rows) {
+  return h(
+    "div",
+    { className: "scroll", tabIndex: 0, role: "region", "aria-label": name },
+    h(
+      "table",
+      {},
+      h("caption", {}, name),
+      h("thead", {}, h("tr", {}, ...columns.map((column) => h("th", { scope: "col" }, column)))),
+      h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((cell) => h("td", {}, String(cell ?? "–")))))),
+    ),
+  );
+}

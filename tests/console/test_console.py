@@ -1,0 +1,335 @@
+"""The console in a browser, from the key to the last download, on a whole system with real recordings."""
+
+import itertools
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.console.conftest import RECORDINGS, SCREENSHOTS, Tab
+
+SPEECH = RECORDINGS / "librivox-0870.flac"
+OTHER = RECORDINGS / "asterisk-en-tt-weasels.flac"
+HOSTILE = '<img src=x onerror="document.title=1">.wav'
+NewTab = Callable[..., Tab]
+
+
+@pytest.fixture
+def corrupt(tmp_path: Path) -> Path:
+    path = tmp_path / "corrupt.wav"
+    path.write_bytes(b"no audio at all\n" * 500)
+    return path
+
+
+def three(tab: Tab, corrupt: Path) -> None:
+    """Drop two recordings and something that is none, and wait for what becomes of them."""
+    tab.drop(SPEECH, OTHER, corrupt)
+    expect(tab.page.locator(".drop progress").first).to_be_visible()
+    for name, state in ((SPEECH.name, "done"), (OTHER.name, "done"), ("corrupt.wav", "error")):
+        tab.await_state(name, state)
+
+
+def submits(tab: Tab) -> int:
+    return len([address for address in tab.requested if address.endswith("/queue/submit")])
+
+
+def audio(tab: Tab, what: str) -> Any:
+    return tab.page.evaluate(f"document.querySelector('audio').{what}")
+
+
+def item_of(tab: Tab) -> dict[str, Any]:
+    """Return the item whose transcript is shown."""
+    batch_id, item_id = tab.page.url.split("/")[-2:]
+    with tab.stack.client() as api:
+        items = api.get(f"/api/v1/queue/status/{batch_id}").json()["items"]
+    [item] = [item for item in items if item["item_id"] == item_id]
+    return dict(item)
+
+
+def transcript_of(tab: Tab) -> dict[str, Any]:
+    with tab.stack.client() as api:
+        return dict(api.get(item_of(tab)["url"]).json())
+
+
+def hear(tab: Tab) -> None:
+    """Note where each seek of the recording ends, and wait until it can be played."""
+    tab.page.locator("audio").wait_for()
+    tab.page.evaluate("""() => {
+        const audio = document.querySelector("audio");
+        window.sought = [];
+        audio.addEventListener("seeked", () => window.sought.push(audio.currentTime));
+    }""")
+    expect(tab.page.locator("audio")).to_have_js_property("readyState", 4)
+
+
+def plays_from(tab: Tab, second: float) -> None:
+    """Check that the next seek ends at a second, and that the recording plays on from there."""
+    until_s = time.monotonic() + 5
+    while not tab.page.evaluate("window.sought.length"):
+        assert time.monotonic() < until_s, "nothing was sought"
+    heard_s = tab.page.evaluate("window.sought.pop()")
+    expect(tab.page.locator("audio")).to_have_js_property("paused", False)
+    assert abs(heard_s - second) <= 0.1
+    tab.page.wait_for_timeout(300)
+    assert audio(tab, "currentTime") > heard_s
+
+
+def test_three_files_one_of_them_corrupt_from_the_key_to_the_last_download(new_tab: NewTab, corrupt: Path) -> None:
+    tab = new_tab()
+    page = tab.page
+    tab.open()
+    tab.enter_key()
+    three(tab, corrupt)
+    assert submits(tab) == 1
+    expect(page.locator(".summary")).to_have_text("2 done · 1 failed")
+    expect(page.get_by_role("status")).to_have_text("2 of 3 done, 1 failed")
+    failed = tab.row("corrupt.wav")
+    expect(failed).to_contain_text("This is not a recording. Invalid audio format")
+
+    failed.get_by_role("button", name="Try again").click()
+    expect(failed.locator(".pill")).not_to_have_text("Failed")
+    tab.await_state("corrupt.wav", "error")
+    assert submits(tab) == 2
+    expect(failed).to_contain_text("This is not a recording.")
+
+    page.get_by_role("link", name=f"Read {SPEECH.name}").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(SPEECH.name)
+    transcript = transcript_of(tab)
+    words = transcript["timestamps"]
+    expect(page.locator(".word")).to_have_text([word["text"] for word in words])
+    hear(tab)
+    for index in (len(words) // 2, 1):
+        page.locator(".word").nth(index).click()
+        plays_from(tab, words[index]["start"])
+    spoken = page.locator(".word[aria-current]")
+    assert words[1]["text"] != spoken.text_content() or audio(tab, "currentTime") <= words[2]["start"]
+    page.evaluate("document.querySelector('audio').pause()")
+    at = audio(tab, "currentTime")
+    index = max(place for place, word in enumerate(words) if word["start"] <= at + 0.05)
+    expect(spoken).to_have_text(words[index]["text"])
+
+
+def test_everything_by_the_keyboard_alone(new_tab: NewTab) -> None:
+    tab = new_tab(reduced_motion="reduce")
+    page = tab.page
+    tab.open()
+    keys = page.keyboard
+    page.get_by_role("heading", level=1).wait_for()
+    keys.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    keys.press("Enter")
+    keys.press("Tab")
+    expect(page.get_by_label("API key")).to_be_focused()
+    keys.insert_text(tab.stack.api_key)
+    keys.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    keys.press("Tab")
+    expect(page.get_by_role("button", name="Choose files")).to_be_focused()
+    with page.expect_file_chooser() as chooser:
+        keys.press("Enter")
+    chooser.value.set_files(SPEECH)
+    tab.await_state(SPEECH.name, "done")
+    reach(tab, f"Read {SPEECH.name}")
+    keys.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    hear(tab)
+    words = transcript_of(tab)["timestamps"]
+    reach(tab, words[0]["text"])
+    for key, index in (("ArrowRight", 1), ("ArrowRight", 2), ("End", len(words) - 1), ("Home", 0), ("ArrowRight", 1)):
+        keys.press(key)
+        expect(page.locator(".word").nth(index)).to_be_focused()
+    keys.press("Enter")
+    plays_from(tab, words[1]["start"])
+    keys.press("Tab")
+    assert page.evaluate("document.activeElement.className") != "word", "the words are one stop of the tab key"
+
+
+def reach(tab: Tab, name: str) -> None:
+    """Press the tab key until something of this name has the focus."""
+    for _ in range(60):
+        tab.page.keyboard.press("Tab")
+        focused = tab.page.evaluate("""() => {
+            const element = document.activeElement;
+            return element.getAttribute("aria-label") ?? element.textContent;
+        }""")
+        if focused == name:
+            return
+    pytest.fail(f"the tab key does not lead to {name}")
+
+
+def test_names_and_transcripts_are_data(new_tab: NewTab, tmp_path: Path) -> None:
+    hostile = tmp_path / HOSTILE
+    hostile.write_bytes(SPEECH.read_bytes())
+    said = '<script>document.title = "2"</script><img src=x onerror="document.title=3">'
+    transcript = {"text": said, "language": said, "timestamps": [{"start": 0, "end": 1, "text": said}]}
+    tab = new_tab()
+    page = tab.page
+    page.route("**/api/v1/files/queue_transcribe_*", lambda route: route.fulfill(json=transcript))
+    tab.open()
+    tab.enter_key()
+    page.get_by_label("Name of the batch").fill(HOSTILE)
+    tab.drop(hostile)
+    tab.await_state(HOSTILE, "done")
+    expect(page.locator(".drop h2")).to_have_text(HOSTILE)
+    page.get_by_role("link", name="Read").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
+    expect(page.locator(".word")).to_have_text([said])
+    expect(page.locator(".facts")).to_contain_text(said)
+    page.get_by_label("Plain text").check()
+    expect(page.locator(".plain")).to_have_text(said)
+    page.get_by_role("link", name="All of the batch").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
+    expect(page.locator(".name")).to_have_text([HOSTILE])
+    assert page.evaluate("document.querySelectorAll('main img, main script').length") == 0
+    assert page.title() == f"{HOSTILE} · asr-queue"
+
+
+def test_a_batch_that_is_opened_later_is_played_from_the_server(new_tab: NewTab) -> None:
+    tab = new_tab()
+    page = tab.page
+    tab.open()
+    tab.enter_key()
+    tab.drop(SPEECH)
+    tab.await_state(SPEECH.name, "done")
+    page.get_by_role("link", name="Everything of this batch").click()
+    page.get_by_role("link", name="Read").click()
+    page.locator(".word").first.wait_for()
+    page.reload()
+    page.get_by_role("button", name="Load the recording").click()
+    hear(tab)
+    page.locator(".word").nth(3).click()
+    plays_from(tab, transcript_of(tab)["timestamps"][3]["start"])
+    assert item_of(tab)["ref_audio"] in "".join(tab.requested)
+
+
+def test_the_key_is_in_the_tab_alone_and_goes_when_it_is_to(new_tab: NewTab) -> None:
+    tab = new_tab()
+    page = tab.page
+    tab.open()
+    tab.enter_key()
+    assert page.evaluate("[Object.values(sessionStorage), Object.values(localStorage), document.cookie]") == [
+        [tab.stack.api_key],
+        [],
+        "",
+    ]
+    page.get_by_role("button", name="Forget the key").click()
+    expect(page.get_by_label("API key")).to_be_focused()
+    assert page.evaluate("Object.values(sessionStorage)") == []
+    expect(page.get_by_role("navigation")).to_be_hidden()
+
+
+def test_a_large_recording_goes_straight_to_the_bucket(new_tab: NewTab, tmp_path: Path) -> None:
+    large = tmp_path / "large.wav"
+    soundfile.write(large, np.zeros(150 * 16_000, np.float32), 16_000, subtype="PCM_16")
+    assert large.stat().st_size > 4_000_000
+    tab = new_tab()
+    tab.open()
+    tab.enter_key()
+    tab.drop(large)
+    tab.await_state("large.wav", "done")
+    assert not [address for address in tab.requested if address.endswith("/files/upload")]
+    assert [address for address in tab.requested if not address.startswith((tab.stack.url, "blob:"))]
+    tab.page.get_by_role("link", name="Read").click()
+    expect(tab.page.locator("main .notice")).to_have_text("Nothing was said in this recording.")
+
+
+def folder(at: Path) -> Path:
+    """Make a folder with two recordings, deep and not, and with what is none."""
+    (at / "talks" / "deep").mkdir(parents=True)
+    (at / "talks" / ".hidden").mkdir()
+    for name in ("one.flac", "deep/two.FLAC", ".hidden/three.flac", "notes.txt"):
+        (at / "talks" / name).write_bytes(OTHER.read_bytes())
+    return at / "talks"
+
+
+def test_a_folder_is_searched_for_recordings(new_tab: NewTab, tmp_path: Path) -> None:
+    tab = new_tab()
+    tab.open()
+    tab.enter_key()
+    with tab.page.expect_file_chooser() as chooser:
+        tab.page.get_by_role("button", name="Choose a folder").click()
+    chooser.value.set_files(folder(tmp_path))
+    expect(tab.page.locator(".name")).to_have_text(["talks/deep/two.FLAC", "talks/one.flac"], ignore_case=False)
+
+
+def test_files_and_folders_are_dropped(new_tab: NewTab, tmp_path: Path) -> None:
+    tab = new_tab()
+    tab.open()
+    tab.enter_key()
+    place = tab.page.locator(".zone").bounding_box()
+    assert place is not None
+    session = tab.page.context.new_cdp_session(tab.page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send(
+            "Input.dispatchDragEvent",
+            {
+                "type": kind,
+                "x": place["x"] + 50,
+                "y": place["y"] + 50,
+                "data": {"items": [], "files": [str(SPEECH), str(folder(tmp_path / kind))], "dragOperationsMask": 1},
+            },
+        )
+    names = tab.page.locator(".name")
+    expect(names).to_have_count(3)
+    assert sorted(names.all_text_contents()) == sorted([SPEECH.name, "talks/one.flac", "talks/deep/two.FLAC"])
+
+
+WIDTHS = {"wide": 1280, "narrow": 390}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_view_is_accessible_and_fits_its_width(new_tab: NewTab, corrupt: Path, scheme: str, width: str) -> None:
+    tab = new_tab(color_scheme=scheme, viewport={"width": WIDTHS[width], "height": 844})
+    page = tab.page
+    tab.open()
+    page.get_by_role("heading", level=1).wait_for()
+    look(tab, f"1-key-{scheme}-{width}")
+    tab.enter_key()
+    look(tab, f"2-empty-{scheme}-{width}")
+    tab.drop(SPEECH, OTHER, corrupt)
+    tab.page.locator(".drop").wait_for()
+    look(tab, f"3-progress-{scheme}-{width}")
+    for name, state in ((SPEECH.name, "done"), (OTHER.name, "done"), ("corrupt.wav", "error")):
+        tab.await_state(name, state)
+    look(tab, f"4-done-{scheme}-{width}")
+    page.get_by_role("link", name=f"Read {SPEECH.name}").click()
+    hear(tab)
+    page.locator(".word").nth(4).click()
+    page.wait_for_timeout(400)
+    page.evaluate("document.querySelector('audio').pause()")
+    look(tab, f"5-transcript-{scheme}-{width}")
+    page.get_by_role("link", name="All of the batch").click()
+    page.get_by_role("button", name="Download all").wait_for()
+    look(tab, f"6-batch-{scheme}-{width}")
+    for number, (link, what) in enumerate({"Batches": "batches", "Queue": "queue"}.items(), start=7):
+        page.get_by_role("navigation").get_by_role("link", name=link).click()
+        page.get_by_role("heading", name=link, level=1).wait_for()
+        page.wait_for_timeout(500)
+        look(tab, f"{number}-{what}-{scheme}-{width}")
+
+
+def look(tab: Tab, name: str) -> None:
+    """Keep a picture, and check what a view must be however it looks."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    tab.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+    found = Axe().run(tab.page).response["violations"]
+    serious = [violation for violation in found if violation["impact"] in ("serious", "critical")]
+    assert not serious, json.dumps([(one["id"], [node["html"] for node in one["nodes"]]) for one in serious], indent=1)
+    page_width, window_width = tab.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert page_width <= window_width, f"{name} is wider than its window"
+    tops = [int(level) for level in re.findall(r"H(\d)", tab.page.evaluate(HEADINGS))]
+    assert tops[0] == 1
+    assert tops.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(tops))
+
+
+HEADINGS = "[...document.querySelectorAll('h1, h2, h3')].map((one) => one.tagName).join()"
