@@ -45,6 +45,15 @@ STATUS: Final = {
     "completed": 1,
     "failed": 1,
     "total": 2,
+    "queued": 0,
+    "processing": 0,
+    "priority": "normal",
+    "created_at": "2026-01-31T12:00:00.000Z",
+    "finished_at": "2026-01-31T12:00:04.210Z",
+    "audio_s": {"done": 15.05, "total": 15.05, "is_estimate": False},
+    "estimate": None,
+    "device_s": 0.112,
+    "cost_usd": 0.0000251,
     "items": [
         {
             "item_id": _ITEM_IDS[0],
@@ -55,6 +64,12 @@ STATUS: Final = {
             "error": None,
             "error_code": None,
             "audio_s": 15.0,
+            "started_at": "2026-01-31T12:00:03.480Z",
+            "finished_at": "2026-01-31T12:00:04.210Z",
+            "attempt": 1,
+            "device_s": 0.112,
+            "micro_batch": 16,
+            "cost_usd": 0.0000251,
         },
         {
             "item_id": _ITEM_IDS[1],
@@ -65,10 +80,36 @@ STATUS: Final = {
             "error": "The audio has 0.05 s; at least 0.1 s are needed.",
             "error_code": "audio_too_short",
             "audio_s": 0.05,
+            "started_at": "2026-01-31T12:00:03.480Z",
+            "finished_at": "2026-01-31T12:00:03.610Z",
+            "attempt": 1,
+            "device_s": None,
+            "micro_batch": None,
+            "cost_usd": None,
         },
     ],
 }
 CANCELLED: Final = {"batch_id": _BATCH_ID, "cancelled": 2}
+QUEUE: Final = {
+    "backlog": [{"priority": "normal", "visible": 1204, "in_flight": 48}],
+    "waiting_audio_s": 37560.0,
+    "audio_s_per_s": 148.2,
+    "workers": [
+        {
+            "worker_id": "0d1f6a3e-5b2c-4f0e-8d7a-9b6c5e4f3a21",
+            "engine": "qwen3-asr",
+            "started_at": "2026-01-31T11:02:07.312Z",
+            "seen_at": "2026-01-31T12:30:01.120Z",
+            "held_items": 48,
+            "micro_batch_max": 16,
+            "micro_batch_fill": 0.98,
+            "audio_s_per_s": 148.2,
+            "busy": 0.97,
+            "items_done": 10734,
+            "audio_s_done": 322020.0,
+        }
+    ],
+}
 TRANSCRIPT: Final = {
     "text": "The transcribed text.",
     "language": "English",

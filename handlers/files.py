@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from datetime import UTC
 from http import HTTPStatus
 from typing import Annotated, Final
 
@@ -21,6 +20,7 @@ from asr_queue.usecases.presign_upload import presign_upload
 from asr_queue.wire.api import PresignAnswer, PresignRequest, UploadAnswer
 from asr_queue.wire.formats import Format
 from asr_queue.wire.submits import read_presign
+from asr_queue.wire.times import iso
 from asr_queue.wire.transcript import Transcript
 from handlers.access import Limited, Reader, Uploader, Wired
 from handlers.answers import INERT, attachment
@@ -203,8 +203,7 @@ def delete(request: Request, wired: Wired, tenant: Uploader, name: str) -> None:
 
 def _answer(request: Request, kept: KeptFile) -> UploadAnswer:
     request.state.ids |= {"file_id": kept.file_id, "size_bytes": kept.size_bytes}
-    expires_at = kept.expires_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return UploadAnswer(file_id=kept.file_id, size_bytes=kept.size_bytes, expires_at=expires_at)
+    return UploadAnswer(file_id=kept.file_id, size_bytes=kept.size_bytes, expires_at=iso(kept.expires_at))
 
 
 def checked_type(content_type: str) -> str:

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from asr_queue.usecases.batch_status import batch_status
 from asr_queue.usecases.delete_batch import delete_batch
@@ -11,6 +11,7 @@ from asr_queue.usecases.submit_batch import submit_batch
 from asr_queue.wire.api import StatusAnswer, SubmitAnswer, SubmitRequest
 from asr_queue.wire.submits import read_submit
 from handlers.access import Limited, Reader, Uploader, Wired
+from handlers.changes import MAX_WAIT_S, is_known, wait_for_change
 from handlers.examples import STATUS, SUBMIT, SUBMITTED, problems
 from handlers.observability import count, logger
 from handlers.schemas import json_body, link
@@ -57,6 +58,7 @@ def submit(
     ] = None,
 ) -> SubmitAnswer:
     """Register 1 to 1,000 items and send them to the workers: all of them, or none."""
+    pulse = wired.pulses.try_now()
     submitted = submit_batch(
         body,
         tenant=tenant,
@@ -65,12 +67,14 @@ def submit(
         clock=wired.clock,
         idempotency_key=idempotency_key,
         max_items_waiting=limits.items_waiting,
+        ahead_items=None if pulse is None else pulse.ahead_of(body.priority),
     )
     request.state.ids |= {"batch_id": submitted.answer.batch_id, "items": submitted.answer.total_items}
     if submitted.is_replay:
         response.headers["Idempotency-Replayed"] = "true"
     else:
         count("ItemsSubmitted", submitted.answer.total_items)
+        wired.pulses.sent(submitted.answer.total_items, body.priority)
     if submitted.unsent:
         logger.warning("messages_not_sent", extra={**request.state.ids, "unsent": submitted.unsent})
     return submitted.answer
@@ -81,12 +85,39 @@ def submit(
     operation_id="status",
     summary="Poll a batch",
     response_model=StatusAnswer,
-    responses={200: {"content": {"application/json": {"example": STATUS}}}, **problems(401, 404, 410, 429)},
+    responses={
+        200: {"content": {"application/json": {"example": STATUS}}},
+        304: {"description": "Nothing has happened since the answer that If-None-Match names."},
+        **problems(401, 404, 410, 422, 429),
+    },
 )
-def status(request: Request, wired: Wired, tenant: Reader, batch_id: str) -> StatusAnswer:
-    """Return how far a batch has come, with all its items in the order of the submit."""
+async def status(
+    request: Request,
+    wired: Wired,
+    tenant: Reader,
+    batch_id: str,
+    wait: Annotated[
+        int, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a change, if nothing has happened yet.")
+    ] = 0,
+    if_none_match: Annotated[
+        str | None, Header(description="The ETag of an earlier answer: a change is one since then.", max_length=1000)
+    ] = None,
+) -> Response:
+    """Return how far a batch has come, with all its items in the order of the submit.
+
+    With `wait`, the answer comes once something has happened since the answer that If-None-Match names, or, without
+    it, since the request came; or when the time is over. What is finished is answered at once.
+    """
     request.state.ids["batch_id"] = batch_id
-    return batch_status(batch_id, tenant=tenant, table=wired.table)
+
+    def look() -> StatusAnswer:
+        return batch_status(batch_id, tenant=tenant, table=wired.table, outlook=wired.outlook())
+
+    batch = await wait_for_change(look, request, wait_s=wait, if_none_match=if_none_match)
+    headers = {"ETag": batch.etag, "Cache-Control": "private, no-cache"}
+    if if_none_match is not None and is_known(batch.etag, if_none_match):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(batch.body, media_type="application/json", headers=headers)
 
 
 @router.delete(

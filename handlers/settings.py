@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from asr_queue.domain.estimates import ASSUMED_ITEM_S
 from asr_queue.domain.quotas import Limits
 from asr_queue.settings import ResourceSettings
 
@@ -13,8 +14,10 @@ class ApiSettings(ResourceSettings):
 
     key_scope: Literal["all", "upload"] = "all"
     """`upload`: ids are the right to use what they name, and only uploads need a key."""
-    assumed_item_s: float = Field(default=60.0, gt=0)
+    assumed_item_s: float = Field(default=ASSUMED_ITEM_S, gt=0)
     """Seconds of audio that an item is taken to have, in measuring the backlog, until the first ones have told."""
+    worker_usd_per_hour: float = Field(default=0.0, ge=0)
+    """What an hour of a worker's device costs, for the cost of items and batches; 0: no cost is told."""
     max_items_waiting: int = Field(default=0, ge=0)
     """Unfinished items that the tenant of a key without a limit of its own may have; 0: no limit."""
     max_bytes_stored: int = Field(default=0, ge=0)

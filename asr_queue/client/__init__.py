@@ -23,7 +23,7 @@ from asr_queue.client.errors import (
 from asr_queue.client.pacing import PollPolicy, RetryPolicy
 from asr_queue.client.protocol import transcribe_item
 from asr_queue.client.results import FileProgress, FileState, ItemResult, Progress
-from asr_queue.wire.api import ItemAnswer, StatusAnswer, SubmitAnswer, SubmitItem, UploadAnswer
+from asr_queue.wire.api import ItemAnswer, QueueAnswer, StatusAnswer, SubmitAnswer, SubmitItem, UploadAnswer
 from asr_queue.wire.transcript import Transcript, TranscriptWord
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "ItemResult",
     "PollPolicy",
     "Progress",
+    "QueueAnswer",
     "QueueClientError",
     "RetryPolicy",
     "SourceError",

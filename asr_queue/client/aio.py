@@ -10,11 +10,18 @@ from uuid import uuid4
 from asr_queue.client.caller import Caller
 from asr_queue.client.errors import DeadlineError
 from asr_queue.client.pacing import PollPolicy, PollTimer, RetryPolicy
-from asr_queue.client.protocol import delete_batch_call, delete_file_call, fetch_call, status_call, submit_call
+from asr_queue.client.protocol import (
+    delete_batch_call,
+    delete_file_call,
+    fetch_call,
+    queue_call,
+    status_call,
+    submit_call,
+)
 from asr_queue.client.results import ItemResult, OnProgress
 from asr_queue.client.sources import Uploadable
 from asr_queue.client.transcription import TranscribeOptions, Transcription
-from asr_queue.wire.api import ItemAnswer, StatusAnswer, SubmitAnswer, SubmitItem, UploadAnswer
+from asr_queue.wire.api import ItemAnswer, QueueAnswer, StatusAnswer, SubmitAnswer, SubmitItem, UploadAnswer
 from asr_queue.wire.transcript import Transcript
 
 
@@ -100,9 +107,17 @@ class AsyncClient:
         key = idempotency_key or uuid4().hex
         return await self._caller.call(submit_call(items, label=label, idempotency_key=key))
 
-    async def status(self, batch_id: str) -> StatusAnswer:
-        """Return how far a batch has come."""
-        return await self._caller.call(status_call(batch_id))
+    async def status(self, batch_id: str, *, wait_s: int = 0) -> StatusAnswer:
+        """Return how far a batch has come, when it will be finished, and what it has cost.
+
+        Args:
+            wait_s: 0 to 20; the answer comes once anything has happened, or so many seconds have passed.
+        """
+        return await self._caller.call(status_call(batch_id, wait_s=wait_s))
+
+    async def queue(self) -> QueueAnswer:
+        """Return what waits, and the workers that live: everybody's, not only one's own."""
+        return await self._caller.call(queue_call())
 
     async def wait(self, batch_id: str, *, deadline_s: float | None = None) -> StatusAnswer:
         """Wait until every item of a batch is `done` or `error`; return the batch.
@@ -118,7 +133,7 @@ class AsyncClient:
                     batch = await self._caller.call(status_call(batch_id))
                     if batch.completed + batch.failed == batch.total:
                         return batch
-                    has_moved = before is not None and batch != before
+                    has_moved = before is not None and batch.items != before.items
                     before = batch
                     await asyncio.sleep(timer.next_wait_s(has_moved=has_moved))
         except TimeoutError:

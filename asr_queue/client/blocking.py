@@ -13,7 +13,7 @@ from asr_queue.client.aio import AsyncClient
 from asr_queue.client.pacing import PollPolicy, RetryPolicy
 from asr_queue.client.results import ItemResult, OnProgress
 from asr_queue.client.sources import Uploadable
-from asr_queue.wire.api import ItemAnswer, StatusAnswer, SubmitAnswer, SubmitItem, UploadAnswer
+from asr_queue.wire.api import ItemAnswer, QueueAnswer, StatusAnswer, SubmitAnswer, SubmitItem, UploadAnswer
 from asr_queue.wire.transcript import Transcript
 
 T = TypeVar("T")
@@ -70,9 +70,13 @@ class Client:
         """Submit 1 to 1,000 items as one batch; `item_ids` of the answer are in their order."""
         return self._run(partial(self._client.submit, items, label=label, idempotency_key=idempotency_key))
 
-    def status(self, batch_id: str) -> StatusAnswer:
-        """Return how far a batch has come."""
-        return self._run(partial(self._client.status, batch_id))
+    def status(self, batch_id: str, *, wait_s: int = 0) -> StatusAnswer:
+        """Return how far a batch has come, when it will be finished, and what it has cost."""
+        return self._run(partial(self._client.status, batch_id, wait_s=wait_s))
+
+    def queue(self) -> QueueAnswer:
+        """Return what waits, and the workers that live: everybody's, not only one's own."""
+        return self._run(self._client.queue)
 
     def wait(self, batch_id: str, *, deadline_s: float | None = None) -> StatusAnswer:
         """Wait until every item of a batch is `done` or `error`; return the batch."""

@@ -16,6 +16,7 @@ from asr_queue.wire.api import (
     PresignAnswer,
     PresignRequest,
     Problem,
+    QueueAnswer,
     StatusAnswer,
     SubmitAnswer,
     SubmitItem,
@@ -111,9 +112,19 @@ def submit_call(items: Sequence[SubmitItem], *, label: str, idempotency_key: str
     )
 
 
-def status_call(batch_id: str) -> Call[StatusAnswer]:
-    """Step 3."""
-    return Call(method="GET", path=f"/api/v1/queue/status/{quote(batch_id, safe='')}", read=_reader(StatusAnswer))
+def status_call(batch_id: str, *, wait_s: int = 0) -> Call[StatusAnswer]:
+    """Step 3.
+
+    Args:
+        wait_s: 0 to 20; how long the server may wait for a change. One that cannot answers at once.
+    """
+    path = f"/api/v1/queue/status/{quote(batch_id, safe='')}"
+    return Call(method="GET", path=f"{path}?wait={wait_s}" if wait_s else path, read=_reader(StatusAnswer))
+
+
+def queue_call() -> Call[QueueAnswer]:
+    """Ask what waits, and who works on it."""
+    return Call(method="GET", path="/api/v1/queue", read=_reader(QueueAnswer))
 
 
 def fetch_call(item: ItemAnswer | str) -> Call[Transcript]:

@@ -43,6 +43,8 @@ class Batch:
     """Where its end is to be told."""
     retry_of: str | None = None
     """Id of the batch whose failed items it repeats."""
+    ahead_items: int | None = None
+    """Items that waited when it was submitted, of its priority or a higher one; None where nobody counted."""
     sent_at: datetime | None = None
     """When a message had been sent for every item; None until then."""
     finished_at: datetime | None = None
@@ -61,6 +63,7 @@ class Progress:
 
     total: int
     queued: int
+    processing: int
     completed: int
     failed: int
 
@@ -71,6 +74,7 @@ class Progress:
         return cls(
             total=len(states),
             queued=states.count(ItemStatus.QUEUED),
+            processing=states.count(ItemStatus.PROCESSING),
             completed=states.count(ItemStatus.DONE),
             failed=states.count(ItemStatus.ERROR),
         )

@@ -2,7 +2,7 @@
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
@@ -42,6 +42,7 @@ def submit_batch(
     clock: Clock,
     idempotency_key: str | None = None,
     max_items_waiting: int | None = None,
+    ahead_items: int | None = None,
 ) -> Submitted:
     """Register a batch and send its items to the workers; all of it, or nothing.
 
@@ -51,6 +52,7 @@ def submit_batch(
             belongs to the tenant of its first upload.
         idempotency_key: a repeated request with this key gets the first one's answer.
         max_items_waiting: unfinished items that the tenant may have; then these count. None for any number.
+        ahead_items: how many wait already, for its place in the queue; None where nobody counted.
 
     Raises:
         CallerError: which item is at fault, and why: `unknown_operation`, `operation_unavailable`,
@@ -78,6 +80,7 @@ def submit_batch(
         answer = SubmitAnswer(
             batch_id=batch.batch_id, total_items=batch.total, item_ids=[item.item_id for item in items]
         )
+        batch = replace(batch, ahead_items=ahead_items)
         table.create_batch(batch, items, claim=claim, answer=answer.model_dump_json())
     except AsrQueueError:
         # Safe even where the batch was created after all: a claim that was fulfilled cannot be given back.

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from asr_queue.domain.batches import MAX_ITEMS, BatchStatus, Priority
+from asr_queue.domain.estimates import Basis
 from asr_queue.domain.items import ItemStatus
 
 MAX_LABEL_CHARS = 500
@@ -124,6 +125,44 @@ class ItemAnswer(_Wire):
     """Set exactly when the status is `error`; stable, for programs."""
     audio_s: float | None = None
     """Length of the audio, once known."""
+    started_at: str | None = None
+    """When a worker took it, the last time; ISO 8601, UTC, as every instant here."""
+    finished_at: str | None = None
+    attempt: int = 0
+    """Times that it was started."""
+    device_s: float | None = None
+    """Its share of the seconds that the device computed, once it has ended; None where it came to no pass."""
+    micro_batch: int | None = None
+    """Most chunks that shared a pass with it."""
+    cost_usd: float | None = None
+    """What those seconds cost; None unless a price is set."""
+
+
+class AudioAnswer(_Wire):
+    """Seconds of audio of a batch."""
+
+    done: float
+    """Of the items that have ended."""
+    total: float
+    is_estimate: bool
+    """Whether the total is one: some item has not been decoded yet."""
+
+
+class EstimateAnswer(_Wire):
+    """When a batch will be finished, and why that is believed. What nobody knows is None."""
+
+    basis: Basis
+    """`batch`: its own progress. `workers`: what the workers can do, and what waits ahead. `none`: nothing is known."""
+    finish_at: str | None = None
+    seconds_left: float | None = None
+    audio_s_per_s: float | None = None
+    """Seconds of the batch's audio that are done in a second, from now on."""
+    ahead_items: int | None = None
+    """Items of others that wait ahead of its first one, at most; 0 once one has been started."""
+    ahead_audio_s: float | None = None
+    """About how many seconds of audio those have."""
+    workers: int | None = None
+    """Workers that live."""
 
 
 class StatusAnswer(_Wire):
@@ -135,7 +174,67 @@ class StatusAnswer(_Wire):
     completed: int
     failed: int
     total: int
+    queued: int = 0
+    processing: int = 0
+    priority: Priority = Priority.NORMAL
+    created_at: str | None = None
+    finished_at: str | None = None
+    """When the last item ended; None until then."""
+    audio_s: AudioAnswer | None = None
+    estimate: EstimateAnswer | None = None
+    """None once the batch is finished."""
+    device_s: float = 0.0
+    """Seconds that the device computed for the items that have ended."""
+    cost_usd: float | None = None
+    """What those seconds cost; None unless a price is set."""
     items: list[ItemAnswer]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every item has ended: nothing changes any more."""
+        return self.completed + self.failed == self.total
+
+
+class LaneAnswer(_Wire):
+    """What waits in one lane of the queue, by SQS's approximate counts."""
+
+    priority: Priority
+    visible: int
+    """Items that wait for a worker."""
+    in_flight: int
+    """Items that workers hold."""
+
+
+class WorkerAnswer(_Wire):
+    """What a worker says of itself; "lately" is the last minute."""
+
+    worker_id: str
+    engine: str
+    started_at: str
+    seen_at: str
+    """When it said so."""
+    held_items: int
+    micro_batch_max: int
+    micro_batch_fill: float | None = None
+    """Mean share of the places of a pass that were filled lately, 0 to 1; None where there was no pass."""
+    audio_s_per_s: float | None = None
+    """Seconds of audio for each second that its device computed; None before its first pass."""
+    busy: float
+    """Share of the time lately that its device computed, 0 to 1."""
+    items_done: int
+    audio_s_done: float
+
+
+class QueueAnswer(_Wire):
+    """The queue and who works on it: everybody's, not one tenant's."""
+
+    backlog: list[LaneAnswer]
+    waiting_audio_s: float
+    """About how many seconds of audio wait or are being worked on."""
+    audio_s_per_s: float | None = None
+    """What the workers do together while they compute; None where none has measured itself."""
+    workers: list[WorkerAnswer]
+    """Those that live, by their start."""
 
 
 class CancelAnswer(_Wire):

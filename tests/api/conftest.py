@@ -11,6 +11,7 @@ from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
+from asr_queue.adapters.memory_workers import MemoryWorkerRegistry
 from asr_queue.domain.items import Operation
 from asr_queue.usecases.manage_keys import create_key
 from handlers.api import app
@@ -71,6 +72,7 @@ def system(key_scope: str) -> Iterator[System]:
         presigner=MemoryPresigner(store, clock),
         table=table,
         queues={Operation.TRANSCRIBE: queue},
+        registry=MemoryWorkerRegistry(),
         clock=clock,
     )
     keys = [create_key(tenant=tenant, name="test", table=table, clock=clock)[0] for tenant in ("acme", "other")]

@@ -30,6 +30,37 @@ def test_status_tells_counts_and_reasons(run: Run, server: ContractServer, batch
     )
 
 
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        ({}, None),
+        (
+            {
+                "audio_s": {"done": 120, "total": 3720.4, "is_estimate": True},
+                "estimate": {"basis": "batch", "seconds_left": 83.7, "ahead_items": 0, "workers": 2},
+            },
+            "0:02:00 of about 1:02:00 of audio; about 0:01:24 left, by its own progress",
+        ),
+        (
+            {"estimate": {"basis": "workers", "seconds_left": 10, "ahead_items": 7, "workers": 1}},
+            "about 0:00:10 left, by what the workers can do; at most 7 items ahead",
+        ),
+        ({"estimate": {"basis": "none", "ahead_items": 0, "workers": 0}}, "no worker is there"),
+        (
+            {"audio_s": {"done": 60, "total": 60, "is_estimate": False}, "cost_usd": 0.00412},
+            "0:01:00 of 0:01:00 of audio; 0.0041 USD",
+        ),
+    ],
+)
+def test_status_tells_in_a_line_what_the_server_knows_of_the_rest(
+    run: Run, server: ContractServer, batch_id: str, told: dict, line: str | None
+) -> None:
+    server.polls_to_finish = 2
+    server.beyond = told
+    lines = run("status", batch_id, server=server).stdout.splitlines()
+    assert lines[1:] == ([] if line is None else [f"  {line}"])
+
+
 def test_status_as_json_is_the_servers_answer(run: Run, server: ContractServer, batch_id: str) -> None:
     answer = json.loads(run("status", batch_id, "--json", server=server).stdout)
     assert (answer["batch_id"], answer["completed"], answer["failed"]) == (batch_id, 1, 1)

@@ -71,6 +71,8 @@ class ContractServer:
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Answers to submits by Idempotency-Key."""
+    beyond: dict[str, Any] = field(default_factory=dict)
+    """What a status says beyond the contract."""
     most_at_once: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
     _running: int = 0
@@ -131,7 +133,7 @@ class ContractServer:
             )
         done, failed = (sum(item["status"] == state for item in items) for state in ("done", "error"))
         status = unfinished if not is_finished else "completed" if not failed else "partial" if done else "error"
-        return {
+        return self.beyond | {
             "batch_id": batch_id,
             "label": batch["label"],
             "status": status,

@@ -17,6 +17,7 @@ from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
+from asr_queue.adapters.memory_workers import MemoryWorkerRegistry
 from asr_queue.client import ApiError, AsyncClient, Client, transcribe_item
 from asr_queue.domain.items import ItemError, Operation
 from asr_queue.usecases.manage_keys import create_key
@@ -67,6 +68,7 @@ def running() -> Iterator[Running]:
         presigner=MemoryPresigner(store, clock),
         table=table,
         queues={Operation.TRANSCRIBE: queue},
+        registry=MemoryWorkerRegistry(),
         clock=clock,
     )
     key, _ = create_key(tenant="acme", name="test", table=table, clock=clock)

@@ -151,6 +151,20 @@ def _ids() -> Iterable[Attack]:
     yield status("a query language", "%27%20OR%20begins_with(pk,%20%27B%27)--")
 
 
+def _waits() -> Iterable[Attack]:
+    def wait(what: str, wait: str, status: int = 422, **rest: Any) -> Attack:
+        code = "invalid_request" if status != 304 else None
+        return Attack(what=what, status=status, code=code, path=f"{STATUS}$BATCH$?wait={wait}", **rest)
+
+    yield wait("a wait of 21 seconds", "21")
+    yield wait("a wait of no time at all, backwards", "-1")
+    yield wait("a wait of no number", "NaN")
+    yield wait("a wait of a number beyond all exponents", "1e999")
+    yield wait("a wait of 5,000 digits", "9" * 5000)
+    yield wait("a wait in digits of another script", "%D9%A1")
+    yield wait("If-None-Match of 5,000 characters", "0", headers=(("If-None-Match", "x" * 5000),))
+
+
 def _http() -> Iterable[Attack]:
     def bare(what: str, status: int, raw: bytes, code: str | None = None) -> Attack:
         return Attack(what=what, status=status, code=code, raw=raw)
@@ -593,6 +607,7 @@ HTTP_ATTACKS = tuple(
     for rows in (
         _keys,
         _ids,
+        _waits,
         _http,
         _json,
         _data,

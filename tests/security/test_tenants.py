@@ -51,6 +51,7 @@ CASES: dict[tuple[str, str], Call | None] = {
     ("POST", "/api/v1/queue/submit"): _submit,
     ("GET", "/api/v1/queue/status/{batch_id}"): lambda client, name: client.get(f"/api/v1/queue/status/{name}"),
     ("POST", "/v1/audio/transcriptions"): None,
+    ("GET", "/api/v1/queue"): None,
     ("GET", "/api/v1/health"): None,
 }
 """Every endpoint; None where no identifier can be named: nothing of anybody's is to be had there."""
@@ -58,6 +59,7 @@ NAMELESS = {
     ("POST", "/api/v1/files/upload"),
     ("POST", "/api/v1/files/presign"),
     ("POST", "/v1/audio/transcriptions"),
+    ("GET", "/api/v1/queue"),
     ("GET", "/api/v1/health"),
 }
 OPEN = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc", "/console", "/console/{name}"}

@@ -33,7 +33,7 @@ TABLE: dict[str, Rights] = {
         },
         "Bucket/drop/*": {"s3:GetObject", "s3:DeleteObject"},
         "Bucket/results/*": {"s3:GetObject", "s3:DeleteObject"},
-        **{lane: {"sqs:SendMessage"} for lane in LANES},
+        **{lane: {"sqs:SendMessage", "sqs:GetQueueAttributes"} for lane in LANES},
         "ApiLogs": LOG,
     },
     "SweepRole": {

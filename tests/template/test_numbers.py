@@ -49,6 +49,7 @@ def test_parameters_have_the_defaults_of_the_settings_that_they_set() -> None:
     }.items():
         assert PARAMETERS[parameter]["Default"] == default(ApiSettings, setting)
     assert PARAMETERS["AssumedItemS"]["Default"] == default(ApiSettings, "assumed_item_s")
+    assert PARAMETERS["WorkerUsdPerHour"]["Default"] == default(ApiSettings, "worker_usd_per_hour")
     assert PARAMETERS["WorkerEngine"]["Default"] == default(WorkerSettings, "engine")
     assert PARAMETERS["WorkerEngine"]["Default"] in SPEECH_ENGINES
 

@@ -173,6 +173,8 @@ def from_batch(batch: Batch) -> Row:
         row["callback_url"] = batch.callback_url
     if batch.retry_of is not None:
         row["retry_of"] = batch.retry_of
+    if batch.ahead_items is not None:
+        row["ahead_items"] = batch.ahead_items
     return row
 
 
@@ -187,6 +189,7 @@ def to_batch(row: Mapping[str, Any]) -> Batch:
         priority=Priority(row.get("priority", Priority.NORMAL)),
         callback_url=row.get("callback_url"),
         retry_of=row.get("retry_of"),
+        ahead_items=_whole(row, "ahead_items"),
         sent_at=_instant(row, "sent_at"),
         finished_at=_instant(row, "finished_at"),
         completed=_whole(row, "completed"),

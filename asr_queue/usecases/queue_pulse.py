@@ -1,0 +1,146 @@
+"""The queue's pulse: what waits, who works on it, and how fast."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from asr_queue.domain.batches import Batch, Priority
+from asr_queue.domain.estimates import ASSUMED_ITEM_S, Surroundings
+from asr_queue.domain.items import Item, ItemStatus, Operation
+from asr_queue.domain.workers import WorkerReport
+from asr_queue.ports import Backlog, Clock, ItemTable, WorkerRegistry, WorkQueues
+from asr_queue.wire.api import LaneAnswer, QueueAnswer, WorkerAnswer
+from asr_queue.wire.times import iso
+
+_ORDER: Final = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """One reading of the queue and the workers; a second or two old, as whoever keeps it likes."""
+
+    backlogs: Mapping[Priority, Backlog]
+    """By lane."""
+    workers: Sequence[WorkerReport]
+    """Those that live."""
+    item_s: float
+    """Seconds of audio that an item usually has."""
+
+    @property
+    def items(self) -> int:
+        """Items that wait or are being worked on."""
+        return sum(lane.visible + lane.in_flight for lane in self.backlogs.values())
+
+    def ahead_of(self, priority: Priority) -> int:
+        """Items that wait or are being worked on, of this priority or a higher one."""
+        higher = _ORDER[: _ORDER.index(self._lane(priority)) + 1]
+        return sum(lane.visible + lane.in_flight for one, lane in self.backlogs.items() if one in higher)
+
+    def and_sent(self, items: int, priority: Priority) -> "Pulse":
+        """Return the pulse with items that have been sent since."""
+        lane = self._lane(priority)
+        before = self.backlogs[lane]
+        return replace(self, backlogs={**self.backlogs, lane: replace(before, visible=before.visible + items)})
+
+    def _lane(self, priority: Priority) -> Priority:
+        return priority if priority in self.backlogs else Priority.NORMAL
+
+    @property
+    def audio_s_per_s(self) -> float | None:
+        """What the workers do together while they compute; None where none has measured itself."""
+        known = [worker.audio_s_per_s for worker in self.workers if worker.audio_s_per_s is not None]
+        # One that has just come will be about as fast as the others.
+        return sum(known) * len(self.workers) / len(known) if known else None
+
+    @property
+    def done_s_per_s(self) -> float:
+        """Seconds of audio that the workers really did in a second lately, idle time included."""
+        return sum((worker.audio_s_per_s or 0.0) * worker.busy for worker in self.workers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a batch's status is told by, beside its rows."""
+
+    now: datetime
+    pulse: Callable[[], Pulse | None]
+    """Asked for unfinished batches alone; None where it cannot be felt."""
+    assumed_item_s: float = ASSUMED_ITEM_S
+    """Seconds of audio of an item, where neither the batch nor the pulse tells."""
+    usd_per_hour: float = 0.0
+    """What an hour of a worker's device costs; 0 for nobody knows."""
+
+
+def take_pulse(
+    operation: Operation,
+    *,
+    queues: WorkQueues,
+    registry: WorkerRegistry,
+    table: ItemTable,
+    clock: Clock,
+    assumed_item_s: float,
+) -> Pulse:
+    """Ask the queue, the workers' reports and the table, once each."""
+    return Pulse(
+        backlogs=queues[operation].backlogs(),
+        workers=registry.workers(now=clock.now()),
+        item_s=table.typical_item_s(operation) or assumed_item_s,
+    )
+
+
+def surroundings(pulse: Pulse, batch: Batch, items: Sequence[Item], *, now: datetime) -> Surroundings:
+    """Return what is around a batch.
+
+    What is ahead of one that nobody has begun is at most what waited when it was submitted, less what the workers can
+    have done since; and at most what there is of others now. SQS tells neither order nor owner, and of several tenants
+    it serves the one first that has less in flight: the truth lies between nothing and this.
+    """
+    unfinished = sum(not item.status.is_final for item in items)
+    others = max(0, pulse.items - unfinished)
+    is_begun = any(item.status is not ItemStatus.QUEUED for item in items)
+    return Surroundings(
+        workers=len(pulse.workers),
+        audio_s_per_s=pulse.audio_s_per_s,
+        others_items=others,
+        ahead_items=0 if is_begun else _ahead(pulse, batch, unfinished, now),
+        item_s=pulse.item_s,
+    )
+
+
+def queue_state(pulse: Pulse) -> QueueAnswer:
+    """Return the pulse for the wire."""
+    return QueueAnswer(
+        backlog=[
+            LaneAnswer(priority=priority, visible=lane.visible, in_flight=lane.in_flight)
+            for priority, lane in pulse.backlogs.items()
+        ],
+        waiting_audio_s=round(pulse.items * pulse.item_s, 3),
+        audio_s_per_s=pulse.audio_s_per_s,
+        workers=[_answer(worker) for worker in pulse.workers],
+    )
+
+
+def _ahead(pulse: Pulse, batch: Batch, unfinished: int, now: datetime) -> int:
+    present = max(0, pulse.ahead_of(batch.priority) - unfinished)
+    if batch.ahead_items is None:
+        return present
+    waited_s = max(0.0, (now - batch.created_at).total_seconds())
+    done_since = int(waited_s * pulse.done_s_per_s / pulse.item_s)
+    return min(present, max(0, batch.ahead_items - done_since))
+
+
+def _answer(worker: WorkerReport) -> WorkerAnswer:
+    return WorkerAnswer(
+        worker_id=worker.worker_id,
+        engine=worker.engine,
+        started_at=iso(worker.started_at),
+        seen_at=iso(worker.seen_at),
+        held_items=worker.held_items,
+        micro_batch_max=worker.micro_batch_max,
+        micro_batch_fill=worker.micro_batch_fill,
+        audio_s_per_s=worker.audio_s_per_s,
+        busy=worker.busy,
+        items_done=worker.items_done,
+        audio_s_done=worker.audio_s_done,
+    )
