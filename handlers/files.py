@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import RedirectResponse
 from starlette.datastructures import UploadFile
 
 from asr_queue.domain.files import File as KeptFile
@@ -23,7 +22,7 @@ from asr_queue.wire.submits import read_presign
 from asr_queue.wire.times import iso
 from asr_queue.wire.transcript import Transcript
 from handlers.access import Limited, Reader, Uploader, Wired
-from handlers.answers import INERT, attachment
+from handlers.answers import ELSEWHERE, INERT, attachment, elsewhere
 from handlers.examples import PRESIGN, PRESIGNED, TRANSCRIPT, UPLOADED, problems
 from handlers.forms import RECORDING_FORM, recording
 from handlers.observability import count
@@ -153,7 +152,7 @@ def complete(request: Request, wired: Wired, tenant: Uploader, file_id: str) -> 
             "content": {"application/json": {"example": TRANSCRIPT}, "audio/*": {}, "video/*": {}, _UNKNOWN_TYPE: {}}
             | {form.media_type.partition(";")[0]: {} for form in Format if not form.is_json}
         },
-        307: {"description": "The file is too large for an answer; `Location` has it, for a minute, without the key"},
+        **ELSEWHERE,
         **problems(401, 404, 409, 410, 422, 429, 503),
     },
 )
@@ -180,7 +179,7 @@ def fetch(
     )
     request.state.ids["file_id"] = fetched.file.file_id
     if fetched.link is not None:
-        return RedirectResponse(fetched.link, headers=INERT)
+        return elsewhere(request, fetched.link)
     named = {} if form is None else attachment(fetched.name)
     return Response(fetched.data, headers={**INERT, **named}, media_type=fetched.content_type)
 

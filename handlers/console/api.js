@@ -4,6 +4,7 @@ import { session } from "./session.js";
 
 const TRIES = 5;
 const LONGEST_PAUSE_MS = 15_000;
+const PLAIN = { cache: "no-store", credentials: "omit", referrerPolicy: "no-referrer" };
 
 /** An answer that is an error, or no answer at all (`status` 0). */
 export class ApiError extends Error {
@@ -79,9 +80,7 @@ async function once(path, { method, json, headers, signal, key }) {
       body,
       headers: { "X-API-Key": key, ...type, ...headers },
       signal,
-      cache: "no-store",
-      credentials: "omit",
-      referrerPolicy: "no-referrer",
+      ...PLAIN,
     });
   } catch (error) {
     if (signal?.aborted) throw error;
@@ -89,6 +88,25 @@ async function once(path, { method, json, headers, signal, key }) {
   }
   if (answer.ok || answer.status === 304) return answer;
   throw errorOf(answer.status, await answer.text(), answer.headers.get("Retry-After"));
+}
+
+/**
+ * Fetch a file, from the store where the API leads there: that address is good for a minute, and gets no key.
+ *
+ * @returns {Promise<Response>}
+ */
+export async function file(path, { signal } = {}) {
+  const answer = await call(path, { signal, headers: { Prefer: "no-redirect" } });
+  if (answer.status !== 204) return answer;
+  let stored;
+  try {
+    stored = await fetch(answer.headers.get("Location"), { signal, ...PLAIN });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(NO_ANSWER);
+  }
+  if (!stored.ok) throw errorOf(stored.status, "");
+  return stored;
 }
 
 /** Return a text that nothing else is called: `randomUUID` is there on https and loopback alone. */

@@ -1,6 +1,6 @@
 /** What leaves the page: files, and texts for the clipboard. */
 
-import { call } from "./api.js";
+import { file } from "./api.js";
 
 /** Formats by the names that the API has for them. */
 export const FORMATS = [
@@ -15,7 +15,7 @@ const SUFFIXES = { txt: ".txt", json: ".json", verbose_json: ".verbose.json", sr
 
 /** Fetch with the key, and save under a name: no address that could be passed on. */
 export async function download(path, name) {
-  const blob = await (await call(path)).blob();
+  const blob = await (await file(path)).blob();
   const address = URL.createObjectURL(blob);
   const link = document.createElement("a");
   link.href = address;

@@ -43,7 +43,7 @@ function shown(queue) {
     table("Waiting, by priority", ["Priority", "Waiting", "Being transcribed"], queue.backlog.map((lane) => [lane.priority, lane.visible, lane.in_flight])),
     queue.workers.length === 0
       ? h("p", { className: "notice" }, "No worker is running. What is sent waits until one comes.")
-      : table("Workers", ["Worker", "Engine", "Has", "Busy", "Speed", "Done", "Seen"], queue.workers.map(workerCells)),
+      : table("Workers", ["Worker", "Engine", "Has", "Busy", "Filled", "Speed", "Done", "Seen"], queue.workers.map(workerCells)),
   ];
 }
 
@@ -54,6 +54,7 @@ function workerCells(worker) {
     worker.engine,
     worker.held_items,
     known(worker.busy, (busy) => `${Math.round(busy * 100)} %`),
+    known(worker.micro_batch_fill, (fill) => `${Math.round(fill * 100)} %`),
     known(worker.audio_s_per_s, (speed) => `${speed.toFixed(1)}×`),
     worker.items_done,
     moment(worker.seen_at),

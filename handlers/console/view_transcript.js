@@ -1,6 +1,6 @@
 /** One transcript: to read, to read along, to take away. */
 
-import { ApiError, FILES, call, status } from "./api.js";
+import { ApiError, FILES, file, status } from "./api.js";
 import { FORMATS, copy, download, fileName } from "./download.js";
 import { choice, facts, problem, title } from "./parts.js";
 import { clock, explain, explainError, moment } from "./words.js";
@@ -34,7 +34,7 @@ export function transcriptView({ batchId, itemId }) {
     entitle(name);
     if (item.status === "error") return body.replaceChildren(problem(explain(item.error_code, item.error ?? "")));
     if (item.status !== "done") return body.replaceChildren(h("p", {}, "This one is not done yet."));
-    const transcript = await (await call(item.url, { signal: leaving.signal })).json();
+    const transcript = await (await file(item.url, { signal: leaving.signal })).json();
     body.classList.toggle("has-words", Boolean(transcript.timestamps?.length));
     body.replaceChildren(...shown({ item, name, transcript, undo }));
   }
@@ -158,7 +158,7 @@ function offer({ item, sources, note, play }) {
     button.disabled = true;
     put(note, "Loading the recording …");
     try {
-      play(await (await call(`${FILES}/${encodeURIComponent(item.ref_audio)}`)).blob());
+      play(await (await file(`${FILES}/${encodeURIComponent(item.ref_audio)}`)).blob());
     } catch (error) {
       const { title: what } = explainError(error);
       put(note, `${what} Choose your own copy of the recording to listen to it.`);
@@ -183,9 +183,9 @@ function tools({ item, name, transcript, words }) {
     const button = event.currentTarget;
     button.disabled = true;
     try {
-      const file = fileName(name, format);
-      await download(`${item.url}?format=${format}`, file);
-      tell(`Saved ${file}.`);
+      const saved = fileName(name, format);
+      await download(`${item.url}?format=${format}`, saved);
+      tell(`Saved ${saved}.`);
     } catch (error) {
       tell(explainError(error).title);
     } finally {

@@ -3,7 +3,7 @@
 import { ApiError, QUEUE, call, sleep } from "./api.js";
 
 const ROUND_MS = 1000; // at least; a server that can wait for a change takes longer
-const WAIT_S = 15;
+const WAIT_S = 10;
 
 /** Whether a status answer will never change again. */
 export function isFinished(status) {
@@ -82,7 +82,8 @@ export const watcher = {
     const headers = entry.tag ? { "If-None-Match": entry.tag } : {};
     const wait = waitS ? `?wait=${waitS}` : "";
     const answer = await call(`${QUEUE}/status/${encodeURIComponent(batchId)}${wait}`, { headers, signal, tries: 1 });
-    if (answer.status === 304) return;
+    // No change; but time has gone by, and with it the estimate: the next answer is to come at once.
+    if (answer.status === 304) return void (entry.tag = null);
     entry.tag = answer.headers.get("ETag");
     this._give(batchId, entry, await answer.json(), null);
   },

@@ -191,10 +191,21 @@ class TestRefusals:
 
 
 class TestDownloads:
-    def redirected(self, system: System, path: str) -> Any:
+    def redirected(self, system: System, path: str, **headers: str) -> Any:
         limited = replace(system.wired, settings=system.wired.settings.model_copy(update={"inline_max_bytes": 10}))
         app.dependency_overrides[services] = lambda: limited
-        return system.api.get(path, follow_redirects=False)
+        return system.api.get(path, follow_redirects=False, headers=headers)
+
+    def test_who_cannot_look_at_a_redirect_is_told_the_link_and_led_nowhere(
+        self, system: System, presigner: MemoryPresigner
+    ) -> None:
+        path = f"/api/v1/files/{system.upload(b'0123456789+')}"
+        answer = self.redirected(system, path, Prefer="no-redirect")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert answer.headers["preference-applied"] == "no-redirect"
+        assert answer.headers["cache-control"] == "private, no-store"
+        assert presigner.get(answer.headers["location"]) == (200, b"0123456789+")
+        assert self.redirected(system, path, Prefer="respond-async").status_code == 307
 
     def test_a_file_that_no_answer_can_carry_is_answered_with_a_link(
         self, system: System, presigner: MemoryPresigner

@@ -14,7 +14,7 @@ import soundfile
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.console.conftest import RECORDINGS, SCREENSHOTS, Tab
+from tests.console.conftest import INLINE_MAX_BYTES, RECORDINGS, SCREENSHOTS, Tab
 
 SPEECH = RECORDINGS / "librivox-0870.flac"
 OTHER = RECORDINGS / "asterisk-en-tt-weasels.flac"
@@ -82,8 +82,15 @@ def plays_from(tab: Tab, second: float) -> None:
     assert audio(tab, "currentTime") > heard_s
 
 
+def download(tab: Tab, label: str) -> tuple[str, str]:
+    """Press a button that saves a file; return the file's name and what it says."""
+    with tab.page.expect_download() as downloading:
+        tab.page.get_by_role("button", name=label, exact=True).click()
+    return downloading.value.suggested_filename, downloading.value.path().read_text()
+
+
 def test_three_files_one_of_them_corrupt_from_the_key_to_the_last_download(new_tab: NewTab, corrupt: Path) -> None:
-    tab = new_tab()
+    tab = new_tab(permissions=["clipboard-read", "clipboard-write"])
     page = tab.page
     tab.open()
     tab.enter_key()
@@ -115,6 +122,22 @@ def test_three_files_one_of_them_corrupt_from_the_key_to_the_last_download(new_t
     at = audio(tab, "currentTime")
     index = max(place for place, word in enumerate(words) if word["start"] <= at + 0.05)
     expect(spoken).to_have_text(words[index]["text"])
+
+    page.get_by_role("button", name="Copy the text").click()
+    expect(page.get_by_role("status")).to_have_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == transcript["text"]
+    saved = {label: download(tab, label) for label in ("Text", "JSON", "Detailed JSON", "SRT", "WebVTT")}
+    assert [name for name, _ in saved.values()] == [
+        f"librivox-0870{suffix}" for suffix in (".txt", ".json", ".verbose.json", ".srt", ".vtt")
+    ]
+    assert saved["Text"][1].strip() == transcript["text"]
+    assert json.loads(saved["JSON"][1]) == transcript
+    assert len(json.loads(saved["Detailed JSON"][1])["words"]) == len(words)
+    assert saved["WebVTT"][1].startswith("WEBVTT")
+    for subtitles in (saved["SRT"][1], saved["WebVTT"][1]):
+        lines = re.sub(r"^WEBVTT|^\d+$|^\S+ --> \S+$", "", subtitles, flags=re.MULTILINE).split()
+        assert lines == transcript["text"].split()
+        assert len(re.findall(r"^00:00:\d\d[.,]\d{3} --> 00:00:\d\d[.,]\d{3}$", subtitles, re.MULTILINE)) >= 1
 
 
 def test_everything_by_the_keyboard_alone(new_tab: NewTab) -> None:
@@ -192,13 +215,15 @@ def test_names_and_transcripts_are_data(new_tab: NewTab, tmp_path: Path) -> None
     assert page.title() == f"{HOSTILE} · asr-queue"
 
 
-def test_a_batch_that_is_opened_later_is_played_from_the_server(new_tab: NewTab) -> None:
+@pytest.mark.parametrize("recording", [SPEECH, OTHER], ids=["the bucket", "the api"])
+def test_a_batch_that_is_opened_later_is_played_from_the_server(new_tab: NewTab, recording: Path) -> None:
+    """A larger recording comes from the bucket, which is not told the key."""
     tab = new_tab()
     page = tab.page
     tab.open()
     tab.enter_key()
-    tab.drop(SPEECH)
-    tab.await_state(SPEECH.name, "done")
+    tab.drop(recording)
+    tab.await_state(recording.name, "done")
     page.get_by_role("link", name="Everything of this batch").click()
     page.get_by_role("link", name="Read").click()
     page.locator(".word").first.wait_for()
@@ -207,7 +232,49 @@ def test_a_batch_that_is_opened_later_is_played_from_the_server(new_tab: NewTab)
     hear(tab)
     page.locator(".word").nth(3).click()
     plays_from(tab, transcript_of(tab)["timestamps"][3]["start"])
-    assert item_of(tab)["ref_audio"] in "".join(tab.requested)
+    assert tab.told_the_key == {tab.stack.url}
+    elsewhere = [address for address in tab.requested if not address.startswith((tab.stack.url, "blob:"))]
+    assert len(elsewhere) == (1 if recording.stat().st_size > INLINE_MAX_BYTES else 0)
+
+
+def test_what_waits_is_shown_and_can_be_given_up(new_tab: NewTab, tmp_path: Path) -> None:
+    tab = new_tab()
+    page = tab.page
+    tab.open()
+    tab.enter_key()
+    [worker] = tab.stack.children("gpu_worker")
+    worker.suspend()
+    try:
+        tab.drop(SPEECH, OTHER)
+        expect(page.locator(".summary")).to_have_text("2 in the queue")
+        expect(page.get_by_role("progressbar", name="All of them")).to_be_visible()
+        page.get_by_role("link", name="Everything of this batch").click()
+        expect(page.locator(".facts .pill")).to_have_text("In the queue")
+        page.get_by_role("button", name="Cancel what is left").click()
+        expect(page.locator(".recordings .pill")).to_have_text(["Cancelled", "Cancelled"])
+        expect(page.get_by_role("button", name="Cancel what is left")).to_be_hidden()
+    finally:
+        worker.resume()
+    page.get_by_role("navigation").get_by_role("link", name="Queue").click()
+    expect(page.get_by_role("table", name="Workers")).to_contain_text("whisper")
+    expect(page.get_by_role("table", name="Waiting, by priority").locator("tbody tr")).to_have_count(3)
+
+
+def test_words_are_set_as_the_text_has_them(new_tab: NewTab) -> None:
+    tab = new_tab()
+    tab.open()
+    read = "async ([text, words]) => (await import('/console/reading.js')).paragraphs(text, words)"
+
+    def read_as(text: str, *words: tuple[float, float, str]) -> list[str]:
+        timed = [{"start": start, "end": end, "text": word} for start, end, word in words]
+        found = tab.page.evaluate(read, [text, timed])
+        return ["".join(word["before"] + word["text"] for word in paragraph["words"]) for paragraph in found]
+
+    assert read_as("今日は。", (0, 1, "今日"), (1, 2, "は。")) == ["今日は。"]
+    assert read_as("One two.\nThree.", (0, 1, "One"), (1, 2, "two."), (2, 3, "Three.")) == ["One two.\nThree."]
+    assert read_as("One. Two.", (0, 1, "One."), (3, 4, "Two.")) == ["One.", "Two."]
+    assert read_as("One two", (0, 1, "One"), (9, 9.5, "two")) == ["One two"], "a pause within a sentence"
+    assert read_as("a b c", (0, 1, "a"), (1, 2, "c"), (2, 3, "b")) == ["a c b"], "a word that is not there"
 
 
 def test_the_key_is_in_the_tab_alone_and_goes_when_it_is_to(new_tab: NewTab) -> None:
