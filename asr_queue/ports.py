@@ -362,3 +362,36 @@ class ItemTable(Protocol):
 
     def release_idempotency(self, claim: IdempotencyClaim) -> None:
         """Give an unfulfilled claim back, so that the next try may execute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlace:
+    """Where a batch stands among those of its tenant."""
+
+    created_at: datetime
+    batch_id: str
+
+
+class BatchListing(Protocol):
+    """The batches of each tenant that can be seen: no drafts, and none that was deleted."""
+
+    def page(
+        self,
+        tenant: str,
+        *,
+        limit: int,
+        after: BatchPlace | None = None,
+        created_from: datetime | None = None,
+        created_to: datetime | None = None,
+    ) -> list[Batch]:
+        """Return up to `limit` batches, newest first; fewer where there are no more.
+
+        One that was made a moment ago may be missing.
+
+        Args:
+            tenant: whose.
+            limit: at least 1.
+            after: the last one of the page before.
+            created_from: leave out those made before.
+            created_to: leave out those made then or later.
+        """

@@ -1,14 +1,50 @@
-"""Batches after their submit: cancel."""
+"""Batches after their submit: list, cancel."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated, Final
 
+from fastapi import APIRouter, Query, Request
+from pydantic import AwareDatetime
+
+from asr_queue.domain.batches import BatchStatus
 from asr_queue.usecases.cancel_items import cancel_items
-from asr_queue.wire.api import CancelAnswer
+from asr_queue.usecases.list_batches import BatchFilter, list_batches
+from asr_queue.wire.api import MAX_LABEL_CHARS, BatchesAnswer, CancelAnswer
 from handlers.access import Uploader, Wired
-from handlers.examples import CANCELLED, problems
+from handlers.examples import BATCHES, CANCELLED, problems
 from handlers.observability import count
 
 router = APIRouter(prefix="/api/v1/queue/batches", tags=["batches"])
+_MAX_CURSOR_CHARS: Final = 400
+
+
+@router.get(
+    "",
+    operation_id="list_batches",
+    summary="List batches",
+    response_model=BatchesAnswer,
+    responses={200: {"content": {"application/json": {"example": BATCHES}}}, **problems(401, 422, 429, 503)},
+)
+def batches(
+    request: Request,
+    wired: Wired,
+    tenant: Uploader,
+    label: Annotated[str | None, Query(max_length=MAX_LABEL_CHARS, description="Exactly this one.")] = None,
+    state: Annotated[BatchStatus | None, Query(description="Status of the batch.")] = None,
+    created_from: Annotated[AwareDatetime | None, Query(description="Made then or later.")] = None,
+    created_to: Annotated[AwareDatetime | None, Query(description="Made before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[
+        str | None, Query(max_length=_MAX_CURSOR_CHARS, description="`next_cursor` of the page before.")
+    ] = None,
+) -> BatchesAnswer:
+    """Return the batches of the key's tenant, newest first, a page at a time.
+
+    A page that a filter makes short may be empty and have a next one all the same: read on until `next_cursor` is null.
+    """
+    wanted = BatchFilter(label=label, state=state, created_from=created_from, created_to=created_to)
+    answer = list_batches(wanted, tenant=tenant, limit=limit, cursor=cursor, listing=wired.listing, table=wired.table)
+    request.state.ids["batches"] = len(answer.batches)
+    return answer
 
 
 @router.post(

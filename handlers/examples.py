@@ -89,6 +89,25 @@ STATUS: Final = {
         },
     ],
 }
+BATCHES: Final = {
+    "batches": [
+        {
+            "batch_id": _BATCH_ID,
+            "label": "My long recording",
+            "status": "partial",
+            "priority": "normal",
+            "completed": 1,
+            "failed": 1,
+            "queued": 0,
+            "processing": 0,
+            "total": 2,
+            "created_at": "2026-01-31T12:00:00.000Z",
+            "finished_at": "2026-01-31T12:00:09.250Z",
+            "retry_of": None,
+        }
+    ],
+    "next_cursor": "YWNtZS8xNzY5ODYwODAwMDAwLzNiMGYyYTUzLTZkNWUtNGE1NS04Zjg2LTUxZjVkMWY3YjljZQ",
+}
 CANCELLED: Final = {"batch_id": _BATCH_ID, "cancelled": 2}
 QUEUE: Final = {
     "backlog": [{"priority": "normal", "visible": 1204, "in_flight": 48}],

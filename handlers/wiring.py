@@ -6,7 +6,7 @@ from functools import cache, cached_property, partial
 from asr_queue.adapters.aws import connect
 from asr_queue.adapters.system_clock import SystemClock
 from asr_queue.domain.items import Operation
-from asr_queue.ports import Clock, ItemTable, ObjectStore, Presigner, WorkerRegistry, WorkQueues
+from asr_queue.ports import BatchListing, Clock, ItemTable, ObjectStore, Presigner, WorkerRegistry, WorkQueues
 from asr_queue.usecases.queue_pulse import Outlook, take_pulse
 from handlers.observability import logger
 from handlers.pulses import Pulses
@@ -21,6 +21,7 @@ class Services:
     store: ObjectStore
     presigner: Presigner
     table: ItemTable
+    listing: BatchListing
     queues: WorkQueues
     registry: WorkerRegistry
     clock: Clock
@@ -61,6 +62,7 @@ def services() -> Services:
         store=aws.store,
         presigner=aws.presigner,
         table=aws.table,
+        listing=aws.listing,
         queues=aws.queues,
         registry=aws.workers,
         clock=SystemClock(),

@@ -8,6 +8,7 @@ from typing import Any, Final
 import boto3
 from botocore.config import Config
 
+from asr_queue.adapters.dynamodb.listing import DynamoBatchListing
 from asr_queue.adapters.dynamodb.table import DynamoItemTable
 from asr_queue.adapters.dynamodb.workers import DynamoWorkerRegistry
 from asr_queue.adapters.lanes import LaneQueue
@@ -44,6 +45,7 @@ class Aws:
     queues: WorkQueues
     table: DynamoItemTable
     workers: DynamoWorkerRegistry
+    listing: DynamoBatchListing
 
 
 def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None = None) -> Aws:
@@ -69,6 +71,7 @@ def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None
         queues={Operation.TRANSCRIBE: _lanes(sqs, settings)},
         table=DynamoItemTable(dynamodb, settings.table, clock=SystemClock(), row_retention_s=settings.row_retention_s),
         workers=DynamoWorkerRegistry(dynamodb, settings.table),
+        listing=DynamoBatchListing(dynamodb, settings.table),
     )
 
 

@@ -237,6 +237,34 @@ class QueueAnswer(_Wire):
     """Those that live, by their start."""
 
 
+class BatchAnswer(_Wire):
+    """One batch in a list: as a status answer has it, without its items."""
+
+    batch_id: str
+    label: str
+    status: BatchStatus
+    priority: Priority
+    completed: int
+    failed: int
+    queued: int
+    processing: int
+    total: int
+    created_at: str
+    """ISO 8601, UTC, as all instants here."""
+    finished_at: str | None = None
+    """When the last item ended; None while one has not."""
+    retry_of: str | None = None
+    """Id of the batch whose failed items it repeats."""
+
+
+class BatchesAnswer(_Wire):
+    """A page of batches, newest first."""
+
+    batches: list[BatchAnswer]
+    next_cursor: str | None = None
+    """Leads to the next page; None where there is none."""
+
+
 class CancelAnswer(_Wire):
     """Answer to a cancellation."""
 

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from asr_queue.adapters.memory_clock import ManualClock
+from asr_queue.adapters.memory_listing import MemoryBatchListing
 from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
@@ -71,6 +72,7 @@ def system(key_scope: str) -> Iterator[System]:
         store=store,
         presigner=MemoryPresigner(store, clock),
         table=table,
+        listing=MemoryBatchListing(table),
         queues={Operation.TRANSCRIBE: queue},
         registry=MemoryWorkerRegistry(),
         clock=clock,

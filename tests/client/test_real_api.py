@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 
 from asr_queue.adapters.memory_clock import ManualClock
+from asr_queue.adapters.memory_listing import MemoryBatchListing
 from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
@@ -67,6 +68,7 @@ def running() -> Iterator[Running]:
         store=store,
         presigner=MemoryPresigner(store, clock),
         table=table,
+        listing=MemoryBatchListing(table),
         queues={Operation.TRANSCRIBE: queue},
         registry=MemoryWorkerRegistry(),
         clock=clock,

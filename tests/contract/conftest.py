@@ -9,10 +9,12 @@ import boto3
 import pytest
 
 from asr_queue.adapters.aws import connect
+from asr_queue.adapters.dynamodb.listing import DynamoBatchListing
 from asr_queue.adapters.dynamodb.table import DynamoItemTable
 from asr_queue.adapters.dynamodb.workers import DynamoWorkerRegistry
 from asr_queue.adapters.lanes import LaneQueue
 from asr_queue.adapters.memory_clock import ManualClock
+from asr_queue.adapters.memory_listing import MemoryBatchListing
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
@@ -20,7 +22,7 @@ from asr_queue.adapters.memory_workers import MemoryWorkerRegistry
 from asr_queue.adapters.sqs import SqsWorkQueue
 from asr_queue.adapters.system_clock import SystemClock
 from asr_queue.domain.batches import Priority
-from asr_queue.ports import ItemTable, ObjectStore, WorkerRegistry, WorkQueue
+from asr_queue.ports import BatchListing, ItemTable, ObjectStore, WorkerRegistry, WorkQueue
 from asr_queue.settings import ResourceSettings
 from tests.contract import second_aws
 
@@ -84,6 +86,15 @@ def table(kind: str, clock: ManualClock, request: pytest.FixtureRequest) -> Iter
     client = _client(aws, "dynamodb")
     with second_aws.a_table(client) if kind == "moto" else nullcontext(aws["ASR_QUEUE_TABLE"]) as name:
         yield DynamoItemTable(client, name, clock=clock, row_retention_s=86_400)
+
+
+@pytest.fixture
+def listing(table: ItemTable) -> BatchListing:
+    """Of that same table."""
+    if isinstance(table, MemoryTable):
+        return MemoryBatchListing(table)
+    assert isinstance(table, DynamoItemTable)
+    return DynamoBatchListing(table._table._client, table._table._name)
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ from botocore.exceptions import ClientError
 
 from asr_queue.adapters.aws import Aws, connect
 from asr_queue.adapters.system_clock import SystemClock
+from asr_queue.domain.batches import Priority
 from asr_queue.domain.files import File, FileKind, upload_key
+from asr_queue.domain.items import Operation
 from asr_queue.local import environment
 from asr_queue.settings import ResourceSettings
 from asr_queue.usecases.manage_keys import create_key
@@ -91,7 +93,11 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
     with emulator(tmp_path_factory.mktemp("rights"), AUTH="true") as running:
         stack = running.deploy()
         settings = ResourceSettings(
-            bucket=stack.bucket, table=stack.table, transcribe_queue_url=stack.transcribe_queue_url
+            bucket=stack.bucket,
+            table=stack.table,
+            transcribe_queue_url=stack.transcribe_queue_url,
+            transcribe_high_queue_url=stack.transcribe_high_queue_url,
+            transcribe_low_queue_url=stack.transcribe_low_queue_url,
         )
         aws = connect(settings, environment=environment.for_clients(running.url))
         key, _ = create_key(tenant="t", name="test", table=aws.table, clock=SystemClock())
@@ -149,6 +155,19 @@ def test_the_api_and_the_dead_letter_function_have_what_they_need(functions: Fun
     record = {"messageId": "1", "receiptHandle": "1", "body": json.dumps(dead), "eventSource": "aws:sqs"}
     assert functions.invoke("DeadLetterFunction", {"Records": [record]}) == {"batchItemFailures": []}
     assert functions.request("GET", batch)["items"][0]["status"] == "error"
+
+
+@pytest.mark.parametrize("priority", ["high", "low"])
+def test_the_api_may_send_to_every_lane_and_list_and_cancel_what_is_there(functions: Functions, priority: str) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\naudio\r\n--x--\r\n'
+    upload = functions.request("POST", "/api/v1/files/upload", form, "multipart/form-data; boundary=x")
+    body = {"priority": priority, "items": [{"operation": "transcribe", "ref_audio": upload["file_id"]}] * 120}
+    batch_id = functions.request("POST", "/api/v1/queue/submit", json.dumps(body).encode())["batch_id"]
+    assert functions.aws.queues[Operation.TRANSCRIBE].backlogs()[Priority(priority)].visible >= 120
+    batches = functions.request("GET", "/api/v1/queue/batches")["batches"]
+    assert (batches[0]["batch_id"], batches[0]["priority"]) == (batch_id, priority)
+    assert functions.request("POST", f"/api/v1/queue/batches/{batch_id}/cancel")["cancelled"] == 120
+    assert functions.request("GET", "/api/v1/queue/batches")["batches"][0]["status"] == "error"
 
 
 def test_the_api_may_delete_what_it_promises(functions: Functions) -> None:

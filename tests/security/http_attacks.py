@@ -1,5 +1,6 @@
 """Attacks and bad inputs over HTTP, each with its answer. A row is added here, and to docs/attacks.md by a test."""
 
+import base64
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -9,8 +10,10 @@ from tests.security.wire import Attack, form
 
 UPLOAD, PRESIGN, SUBMIT = "/api/v1/files/upload", "/api/v1/files/presign", "/api/v1/queue/submit"
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
+BATCHES = "/api/v1/queue/batches"
 STATUS, FILES = "/api/v1/queue/status/", "/api/v1/files/"
 NOBODY = "7d3f6f0e-3b1c-4b7e-9a52-0c6e4f6f9d10"
+THEIR_CURSOR = base64.urlsafe_b64encode(f"other/1/{NOBODY}".encode()).decode().rstrip("=")
 FORM = (("Content-Type", "multipart/form-data; boundary=x"),)
 JSON = (("Content-Type", "application/json"),)
 HEAD = 'Content-Disposition: form-data; name="file"; filename="a.wav"'
@@ -111,6 +114,21 @@ def _ids() -> Iterable[Attack]:
     for what, path in {"file": FILES + "$THEIR_FILE$", "batch": "/api/v1/queue/batches/$THEIR_BATCH$"}.items():
         code = f"{what}_not_found"
         yield Attack(what=f"deleting another tenant's {what}", status=404, code=code, method="DELETE", path=path)
+    for what, query in {
+        "a cursor of nobody's": "cursor=$THEIR_BATCH$",
+        "a cursor that leads into another tenant's list": f"cursor={THEIR_CURSOR}",
+    }.items():
+        yield Attack(what=f"listing by {what}", status=422, code="invalid_cursor", path=f"{BATCHES}?{query}")
+    for what, query in {
+        "a cursor of 50,000 characters": f"cursor={'x' * 50_000}",
+        "a state that is none": "state=%27%20OR%201=1",
+        "a million a page": "limit=1000000",
+        "a limit of 5,000 digits": f"limit={'9' * 5000}",
+        "a time without a zone": "created_from=2026-01-31T12:00:00",
+        "a label of 50,000 characters": f"label={'x' * 50_000}",
+    }.items():
+        yield Attack(what=f"listing by {what}", status=422, code="invalid_request", path=f"{BATCHES}?{query}")
+    yield Attack(what="listing by a label that is an expression: data", status=200, path=f"{BATCHES}?label=%23pk%3D:pk")
     for what, path in {"batch": "", "item": "/items/$THEIR_ITEM$"}.items():
         yield Attack(
             what=f"cancelling another tenant's {what}",

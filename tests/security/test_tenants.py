@@ -41,6 +41,7 @@ CASES: dict[tuple[str, str], Call | None] = {
     ("POST", "/api/v1/files/{file_id}/complete"): lambda client, name: client.post(f"/api/v1/files/{name}/complete"),
     ("DELETE", "/api/v1/files/{name}"): lambda client, name: client.delete(f"/api/v1/files/{name}"),
     ("DELETE", "/api/v1/queue/batches/{batch_id}"): lambda client, name: client.delete(f"/api/v1/queue/batches/{name}"),
+    ("GET", "/api/v1/queue/batches"): None,
     ("POST", "/api/v1/queue/batches/{batch_id}/cancel"): lambda client, name: client.post(
         f"/api/v1/queue/batches/{name}/cancel"
     ),
@@ -56,6 +57,7 @@ CASES: dict[tuple[str, str], Call | None] = {
 }
 """Every endpoint; None where no identifier can be named: nothing of anybody's is to be had there."""
 NAMELESS = {
+    ("GET", "/api/v1/queue/batches"),
     ("POST", "/api/v1/files/upload"),
     ("POST", "/api/v1/files/presign"),
     ("POST", "/v1/audio/transcriptions"),

@@ -23,6 +23,7 @@ Rights = dict[str, set[str]]
 TABLE: dict[str, Rights] = {
     "ApiRole": {
         "Table": ALL_ROWS,
+        "Table/index/listing": {"dynamodb:Query"},
         "Bucket": {"s3:ListBucket"},
         "Bucket/uploads/*": {
             "s3:GetObject",

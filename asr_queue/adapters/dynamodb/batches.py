@@ -116,7 +116,7 @@ class Batches:
                 Update(
                     key=batch_key(batch.batch_id),
                     change="SET #deleted_at = :due_at, #due_at = :due_at, #due_shard = :due_shard, #label = :label,"
-                    " #purge_at = :purge_at",
+                    " #purge_at = :purge_at REMOVE #list_pk, #list_sk",
                     condition="attribute_exists(#pk) AND attribute_not_exists(#deleted_at)",
                     values=due | {"label": "", "purge_at": to_s(now, self._row_retention_s)},
                 )

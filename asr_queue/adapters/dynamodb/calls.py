@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -144,6 +145,30 @@ class Table:
             ExpressionAttributeNames=names,
             ExpressionAttributeValues=_packed(values),
         )
+
+    def query_index_backwards(
+        self, index: str, *, hash_name: str, hash_value: str, range_name: str, between: tuple[str, str], most: int
+    ) -> list[Row]:
+        """Return up to `most` rows of an index partition, last first, which may be some seconds old.
+
+        Args:
+            index: name of the index.
+            hash_name: its hash key.
+            hash_value: the partition.
+            range_name: its range key.
+            between: the least and the greatest value of that, both included.
+            most: how many; no more are read, or paid for, than fill the last page.
+        """
+        rows = self._pages(
+            self._client.query,
+            IndexName=index,
+            KeyConditionExpression="#hash = :hash AND #range BETWEEN :low AND :high",
+            ExpressionAttributeNames={"#hash": hash_name, "#range": range_name},
+            ExpressionAttributeValues=_packed({":hash": hash_value, ":low": between[0], ":high": between[1]}),
+            ScanIndexForward=False,
+            Limit=most,
+        )
+        return list(islice(rows, most))
 
     def scan(self, *, attribute: str, value: Any) -> Iterator[Row]:
         """Return all rows whose attribute has this value, read consistently; every row of the table is paid for."""

@@ -32,6 +32,7 @@ from asr_queue.adapters.dynamodb.rows import (
     from_batch,
     from_item,
     idempotency_key,
+    listed,
     to_file,
     to_item,
     to_ms,
@@ -134,7 +135,7 @@ def _refusal(action: Action, row: Row | None, now: datetime) -> AsrQueueError:
 
 
 def _visible_row(batch: Batch) -> Row:
-    return from_batch(batch) | _due("BATCH", batch, UNSENT_CHECK_S)
+    return from_batch(batch) | listed(batch) | _due("BATCH", batch, UNSENT_CHECK_S)
 
 
 def _draft_row(batch: Batch) -> Row:
@@ -153,9 +154,9 @@ def _still_draft(batch_id: str) -> Check:
 def _publish(batch: Batch) -> Update:
     return Update(
         key=batch_key(batch.batch_id),
-        change="SET #due_shard = :due_shard, #due_at = :due_at REMOVE #state",
+        change="SET #due_shard = :due_shard, #due_at = :due_at, #list_pk = :list_pk, #list_sk = :list_sk REMOVE #state",
         condition="#state = :draft",
-        values={"draft": "draft"} | _due("BATCH", batch, UNSENT_CHECK_S),
+        values={"draft": "draft"} | listed(batch) | _due("BATCH", batch, UNSENT_CHECK_S),
     )
 
 

@@ -116,6 +116,26 @@ def to_s(instant: datetime, plus_s: int = 0) -> int:
     return int(instant.timestamp()) + plus_s
 
 
+def list_partition(tenant: str) -> str:
+    """Partition of the index `listing` that a tenant's batches are in while they can be seen."""
+    return f"BATCHES#{tenant}"
+
+
+def list_time(instant: datetime) -> str:
+    """What the place of every batch made at an instant begins with; sorts by time."""
+    return f"{max(0, to_ms(instant)):015}"
+
+
+def list_place(created_at: datetime, batch_id: str) -> str:
+    """Place of a batch in its partition: by time, and of one millisecond by id."""
+    return f"{list_time(created_at)}#{batch_id}"
+
+
+def listed(batch: Batch) -> Row:
+    """Return what puts a batch's row into the index."""
+    return {"list_pk": list_partition(batch.tenant), "list_sk": list_place(batch.created_at, batch.batch_id)}
+
+
 def from_file(file: File) -> Row:
     """Return the row of a new file, which becomes due when it expires."""
     row = file_key(file.file_id) | {
