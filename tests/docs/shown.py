@@ -4,6 +4,25 @@ import json
 import re
 from typing import Any
 
+from tests.docs.session import Ran
+
+
+def check_shown(line: str, ran: Ran, place: str) -> None:
+    """Check that a line which a page shows has appeared, or, of JSON, that what appeared has its shape."""
+    shown = _document(line)
+    if shown is None:
+        assert looks_like(line).search(ran.seen), f"{place} shows {line!r}, and there is\n{ran.seen}"
+    else:
+        has_the_shape_of(last_document(ran.output), shown, place)
+
+
+def _document(line: str) -> Any:
+    """Return what a line is in JSON, or None where it is no whole object."""
+    try:
+        return json.loads(line) if line.lstrip().startswith("{") else None
+    except ValueError:
+        return None
+
 
 def looks_like(line: str) -> re.Pattern[str]:
     """Any number for a number, and anything for what is left out, with the beginning of the word that ends so."""

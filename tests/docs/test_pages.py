@@ -21,7 +21,7 @@ from tests.docs import here, pages
 from tests.docs.elsewhere import TABLE
 from tests.docs.pages import ROOT, Block, Command
 from tests.docs.session import Ran, Session
-from tests.docs.shown import has_the_shape_of, last_document, looks_like
+from tests.docs.shown import check_shown, has_the_shape_of, last_document
 
 SHELL = ("bash", "sh")
 READ = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads}
@@ -103,8 +103,7 @@ def _type_command(command: Command, session: Session) -> Ran | None:
         ran = session.shell(command.text, typed="".join(f"{one[2]}\n" for one in questions if one))
     _must_work(ran, f"{command.place}: {command.text}")
     for line, question in zip(command.shown, questions, strict=True):
-        wanted = question[1] if question else line.removesuffix("^C")
-        assert looks_like(wanted).search(ran.seen), f"{command.place} shows {wanted!r}, and there is\n{ran.seen}"
+        check_shown(question[1] if question else line.removesuffix("^C"), ran, command.place)
     return ran
 
 
@@ -117,7 +116,7 @@ def _look_at(block: Block, above: Ran | None) -> None:
     """Read what is no command, and hold it against what the block above it came to."""
     if block.language == "text" and above is not None:
         for line in filter(None, block.text.splitlines()):
-            assert looks_like(line).search(above.seen), f"{block.place} shows {line!r}, and there is\n{above.seen}"
+            check_shown(line, above, block.place)
     elif block.language == "mermaid":
         assert ";" not in block.text, f"{block.place}: a semicolon ends a line in a drawing"
     elif block.language in NOT_TYPED:
@@ -136,6 +135,10 @@ def test_what_is_listed_as_not_run_is_on_a_page() -> None:
     typed = [block.text.strip() for block in every if block.language in (*SHELL, "python", "js")]
     typed += [command.text for block in every if block.language == "console" for command in pages.commands(block)]
     assert [entry.pattern for entry in TABLE if not any(map(entry.is_it, typed))] == []
+
+
+def test_every_page_is_in_the_table_of_the_readme() -> None:
+    assert set(pages.names()) - {"README.md"} <= set(pages.links("README.md"))
 
 
 @pytest.mark.parametrize("name", pages.names())
