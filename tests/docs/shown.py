@@ -9,17 +9,17 @@ from tests.docs.session import Ran
 
 def check_shown(line: str, ran: Ran, place: str) -> None:
     """Check that a line which a page shows has appeared, or, of JSON, that what appeared has its shape."""
-    shown = _document(line)
+    shown = document(line)
     if shown is None:
         assert looks_like(line).search(ran.seen), f"{place} shows {line!r}, and there is\n{ran.seen}"
     else:
         has_the_shape_of(last_document(ran.output), shown, place)
 
 
-def _document(line: str) -> Any:
-    """Return what a line is in JSON, or None where it is no whole object."""
+def document(text: str) -> Any:
+    """Return what a text is in JSON, or None where it is no whole object."""
     try:
-        return json.loads(line) if line.lstrip().startswith("{") else None
+        return json.loads(text) if text.lstrip().startswith("{") else None
     except ValueError:
         return None
 
@@ -33,10 +33,10 @@ def looks_like(line: str) -> re.Pattern[str]:
 
 def last_document(output: str) -> Any:
     """Return the last of the JSON documents in an output, with or without line breaks between them."""
-    document, place, decoder = None, 0, json.JSONDecoder()
+    found, place, decoder = None, 0, json.JSONDecoder()
     while (place := output.find("{", place)) >= 0:
-        document, place = decoder.raw_decode(output, place)
-    return document
+        found, place = decoder.raw_decode(output, place)
+    return found
 
 
 def has_the_shape_of(real: Any, shown: Any, place: str) -> None:

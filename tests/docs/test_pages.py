@@ -21,7 +21,7 @@ from tests.docs import here, pages
 from tests.docs.elsewhere import TABLE
 from tests.docs.pages import ROOT, Block, Command
 from tests.docs.session import Ran, Session
-from tests.docs.shown import check_shown, has_the_shape_of, last_document
+from tests.docs.shown import check_shown, document, has_the_shape_of, last_document
 
 SHELL = ("bash", "sh")
 READ = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads}
@@ -102,6 +102,9 @@ def _type_command(command: Command, session: Session) -> Ran | None:
     else:
         ran = session.shell(command.text, typed="".join(f"{one[2]}\n" for one in questions if one))
     _must_work(ran, f"{command.place}: {command.text}")
+    if document("\n".join(command.shown)) is not None:
+        check_shown("\n".join(command.shown), ran, command.place)
+        return ran
     for line, question in zip(command.shown, questions, strict=True):
         check_shown(question[1] if question else line.removesuffix("^C"), ran, command.place)
     return ran
