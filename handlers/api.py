@@ -13,6 +13,8 @@ from handlers.access import Wired
 from handlers.body_limit import BodyLimit
 from handlers.examples import problems as problem_examples
 from handlers.observability import logger
+from handlers.openai import batches as openai_batches
+from handlers.openai import files as openai_files
 from handlers.openai import transcriptions
 
 app = FastAPI(
@@ -24,6 +26,8 @@ app = FastAPI(
 app.include_router(files.router)
 app.include_router(queue.router)
 app.include_router(transcriptions.router)
+app.include_router(openai_files.router)
+app.include_router(openai_batches.router)
 app.include_router(batches.router)
 app.include_router(console_page.router)
 app.include_router(queue_state.router)

@@ -151,6 +151,11 @@ def results_prefix(tenant: str, batch_id: str) -> str:
     return f"{tenant_results_prefix(tenant)}{batch_id}/"
 
 
+def order_key(tenant: str, batch_id: str) -> str:
+    """Object key of what is kept of a batch of lines beside it; it goes with the results."""
+    return f"{results_prefix(tenant, batch_id)}order.json"
+
+
 def pins_by_upload(items: Iterable[Item]) -> dict[str, frozenset[str]]:
     """Return, by upload, the ids of the items that need it."""
     pins: dict[str, set[str]] = defaultdict(set)

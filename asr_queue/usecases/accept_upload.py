@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from asr_queue.domain.files import File, FileKind, upload_key
+from asr_queue.domain.listed_files import listed_key
 from asr_queue.domain.quotas import refuse_bytes
 from asr_queue.errors import CallerError
 from asr_queue.ports import Clock, ItemTable, ObjectStore
@@ -20,6 +21,7 @@ def accept_upload(
     clock: Clock,
     file_ttl_s: int,
     max_bytes_stored: int | None = None,
+    purpose: str | None = None,
 ) -> File:
     """Store an upload for `file_ttl_s` seconds; its id is new.
 
@@ -29,6 +31,7 @@ def accept_upload(
         file_name: what the client calls it; kept, never interpreted.
         content_type: what the client says it is; kept, never interpreted.
         max_bytes_stored: what the tenant may have stored; then this counts. None for any number.
+        purpose: what it is for; it can then be listed (`domain.listed_files`).
 
     Raises:
         CallerError: `empty_upload`, `payload_too_large`.
@@ -40,11 +43,14 @@ def accept_upload(
         refuse_bytes(len(data), table.usage(tenant), max_bytes_stored)
     file_id = str(uuid4())
     now = clock.now()
+    key = upload_key(tenant, file_id)
+    if purpose is not None:
+        key = listed_key(tenant, file_id, created_at=now, purpose=purpose)
     file = File(
         file_id=file_id,
         tenant=tenant,
         kind=FileKind.UPLOAD,
-        object_key=upload_key(tenant, file_id),
+        object_key=key,
         size_bytes=len(data),
         content_type=content_type,
         created_at=now,

@@ -55,12 +55,7 @@ def fetch_file(
             `no_word_times` and `rendition_too_large`.
         RetryableError: the row is there and its bytes are not, as in the instant of an upload.
     """
-    file_id = file_id_of(name)
-    file = None if file_id is None else table.get_file(file_id)
-    if file is None or (file.tenant != tenant if tenant is not None else not file.has_secret_id):
-        raise CallerError("file_not_found", f"There is no file {name!r}.", http_status=404)
-    now = clock.now()
-    _refuse_expired(file, name, now)
+    file = find_file(name, tenant=tenant, table=table, clock=clock)
     if file.is_awaited:
         raise CallerError("file_not_uploaded", f"The bytes of file {name!r} have not come.", http_status=409)
     if form is not None and not file.is_transcript:
@@ -70,11 +65,29 @@ def fetch_file(
     is_safe = file.kind is FileKind.RESULT or file.content_type.startswith(_PLAYABLE)
     content_type = file.content_type if is_safe else _UNKNOWN_TYPE
     if inline_max_bytes is not None and file.size_bytes > inline_max_bytes:
-        life_s = LINK_LIFE_S if file.pinned_by else min(LINK_LIFE_S, int((file.expires_at - now).total_seconds()))
+        left_s = int((file.expires_at - clock.now()).total_seconds())
+        life_s = LINK_LIFE_S if file.pinned_by else min(LINK_LIFE_S, left_s)
         link = presigner.link(file.object_key, content_type=content_type, life_s=max(1, life_s))
         return Fetched(file=file, content_type=content_type, name=file.file_name, link=link)
     data = _read(file, name, store, clock)
     return Fetched(file=file, content_type=content_type, name=file.file_name, data=data)
+
+
+def find_file(name: str, *, tenant: str | None, table: ItemTable, clock: Clock) -> File:
+    """Return what is known of a file; its bytes may be awaited.
+
+    Args:
+        name: as for `fetch_file`, as `tenant`.
+
+    Raises:
+        CallerError: `file_not_found`, `file_expired`, as `fetch_file`.
+    """
+    file_id = file_id_of(name)
+    file = None if file_id is None else table.get_file(file_id)
+    if file is None or (file.tenant != tenant if tenant is not None else not file.has_secret_id):
+        raise CallerError("file_not_found", f"There is no file {name!r}.", http_status=404)
+    _refuse_expired(file, name, clock.now())
+    return file
 
 
 def _read(file: File, name: str, store: ObjectStore, clock: Clock) -> bytes:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from asr_queue.domain.batches import Priority
-from asr_queue.domain.items import Operation
+from asr_queue.domain.items import CANCELLED, Operation
 from asr_queue.domain.quotas import Limits
 from asr_queue.errors import AsrQueueError
 from asr_queue.ports import Clock, ItemTable, ObjectStore, WorkQueues
@@ -28,7 +28,6 @@ from asr_queue.wire.openai import TRANSCRIPTIONS
 
 _OVERTAKEN: Final = frozenset({"request_in_progress", "idempotency_key_reused", "idempotency_conflict"})
 """Another request for the same is being taken in."""
-_CANCELLED: Final = "cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +135,6 @@ def _is_of_use(batch_id: str, table: ItemTable, now: datetime, file_ttl_s: int) 
     if item.finished_at is None:
         return True
     if item.error is not None:
-        return item.error.code != _CANCELLED and now < item.finished_at + timedelta(seconds=file_ttl_s)
+        return item.error.code != CANCELLED and now < item.finished_at + timedelta(seconds=file_ttl_s)
     transcript = table.get_file(item.item_id)
     return transcript is not None and not transcript.is_expired(now)

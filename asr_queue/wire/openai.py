@@ -1,6 +1,6 @@
 """The shapes of OpenAI's API, as far as they are spoken here. A client takes what it does not know for what it is."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,9 @@ MAX_MODEL_CHARS: Final = 256
 _MAX_KEYWORDS: Final = 100
 _MAX_KEYWORD_CHARS: Final = 200
 
+MAX_ID_CHARS: Final = 64
+MetadataName = Annotated[str, Field(max_length=64)]
+MetadataValue = Annotated[str, Field(max_length=512)]
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 
 
@@ -129,3 +132,129 @@ class ModelList(_Wire):
 
     object: Literal["list"] = "list"
     data: list[Model]
+
+
+Purpose = Literal["batch", "user_data", "audio"]
+"""What a file may be made for: lines of a batch, or a recording by either name."""
+
+
+class FileObject(_Wire):
+    """A file."""
+
+    id: str
+    object: Literal["file"] = "file"
+    bytes: int
+    created_at: int
+    """Seconds since 1970, as all instants here."""
+    expires_at: int
+    filename: str
+    purpose: str
+    """As it was made, or `batch_output` of what a batch made."""
+    status: Literal["uploaded", "processed"] = "processed"
+    """`uploaded` while the bytes of a presigned upload are awaited."""
+
+
+class FileList(_Wire):
+    """A page of files."""
+
+    object: Literal["list"] = "list"
+    data: list[FileObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class FileDeleted(_Wire):
+    """Answer to a deletion."""
+
+    id: str
+    object: Literal["file"] = "file"
+    deleted: Literal[True] = True
+
+
+class BatchRequest(_Wire):
+    """Body of a new batch."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    input_file_id: Annotated[str, Field(max_length=MAX_ID_CHARS)]
+    """A file of lines, made for `batch`."""
+    endpoint: Literal["/v1/audio/transcriptions"]
+    completion_window: Annotated[str, Field(pattern="^[1-9][0-9]{0,2}[hd]$")]
+    """Echoed; what waits is done as soon as workers can."""
+    metadata: Annotated[dict[MetadataName, MetadataValue], Field(max_length=16)] | None = None
+
+
+class RequestCounts(_Wire):
+    """How far a batch has come."""
+
+    total: int
+    completed: int
+    failed: int
+    """Lines that were refused included."""
+
+
+class BatchObject(_Wire):
+    """A batch."""
+
+    id: str
+    object: Literal["batch"] = "batch"
+    endpoint: str
+    model: str | None = None
+    """Of the first line."""
+    errors: None = None
+    """Never anything: a file of lines that cannot be read makes no batch."""
+    input_file_id: str
+    completion_window: str
+    status: Literal["in_progress", "cancelling", "cancelled", "completed"]
+    output_file_id: str | None = None
+    """The file of what was done, once the batch has ended and something was."""
+    error_file_id: str | None = None
+    """The file of what failed, likewise."""
+    created_at: int
+    in_progress_at: int
+    expires_at: int | None = None
+    """When its files end; known from its end on."""
+    finalizing_at: int | None = None
+    completed_at: int | None = None
+    failed_at: None = None
+    expired_at: None = None
+    cancelling_at: int | None = None
+    cancelled_at: int | None = None
+    request_counts: RequestCounts
+    metadata: dict[str, str] | None = None
+
+
+class BatchList(_Wire):
+    """A page of batches, the newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[BatchObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class LineResponse(_Wire):
+    """What a line would have been answered."""
+
+    status_code: int
+    request_id: str
+    body: dict[str, Any] | str
+    """An object, or the text of a format that is no JSON."""
+
+
+class LineError(_Wire):
+    """Why a line has no answer."""
+
+    code: str
+    message: str
+
+
+class OutputLine(_Wire):
+    """A line of a file of outputs, or of errors."""
+
+    id: str
+    custom_id: str
+    response: LineResponse | None = None
+    error: LineError | None = None

@@ -1,11 +1,16 @@
-"""A transcript as OpenAI's API answers it, in every format of theirs."""
+"""What became of a recording, as OpenAI's API answers it: a transcript in every format of theirs, or an error."""
 
+import re
+from http import HTTPStatus
 from math import ceil
 from typing import Any, Final
 
+from asr_queue.domain.items import CANCELLED
 from asr_queue.wire.formats import Format, rendered, verbose
 from asr_queue.wire.openai import (
     DurationUsage,
+    ErrorAnswer,
+    ErrorBody,
     TranscriptionAnswer,
     TranscriptionOptions,
     VerboseAnswer,
@@ -15,6 +20,33 @@ from asr_queue.wire.openai import (
 from asr_queue.wire.transcript import Transcript
 
 _TEXTS: Final = {"text": Format.TXT, "srt": Format.SRT, "vtt": Format.VTT}
+_FIELD: Final = re.compile(r"([a-z_]+(?:\[\d*\]|\.[a-z_]+)*): ")
+"""What a message about a field begins with."""
+_STATUSES: Final = {
+    CANCELLED: HTTPStatus.CONFLICT,
+    "engine_out_of_memory": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "too_many_attempts": HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+def status_of(code: str) -> int:
+    """Return the status of an item's failure: that of a recording at fault, unless something else was."""
+    return _STATUSES.get(code, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def error_answer(status: int, code: str, message: str) -> ErrorAnswer:
+    """Return what is answered, or stands in a file of errors."""
+    named = _FIELD.match(message)
+    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        kind = "rate_limit_error"
+    return ErrorAnswer.model_validate(
+        {
+            "error": ErrorBody.model_validate(
+                {"message": message, "type": kind, "param": named and named[1], "code": code}
+            )
+        }
+    )
 
 
 def answer(transcript: Transcript, options: TranscriptionOptions, *, audio_s: float) -> dict[str, Any] | str:

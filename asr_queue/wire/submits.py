@@ -24,7 +24,7 @@ def read_submit(body: bytes) -> SubmitRequest:
     Raises:
         CallerError: `malformed_json` or `invalid_request`, naming the first few fields that are wrong.
     """
-    return _read(SubmitRequest, body)
+    return read_json(SubmitRequest, body)
 
 
 def read_presign(body: bytes) -> PresignRequest:
@@ -33,7 +33,7 @@ def read_presign(body: bytes) -> PresignRequest:
     Raises:
         CallerError: as for `read_submit`.
     """
-    return _read(PresignRequest, body)
+    return read_json(PresignRequest, body)
 
 
 def read_submit_lines(body: bytes, *, label: str) -> SubmitRequest:
@@ -45,7 +45,7 @@ def read_submit_lines(body: bytes, *, label: str) -> SubmitRequest:
     lines = [line for line in body.split(b"\n") if line.strip()]
     if not 1 <= len(lines) <= MAX_ITEMS:
         raise CallerError("invalid_request", f"items: 1 to {MAX_ITEMS} lines with an item each, not {len(lines)}")
-    items = [_read(SubmitItem, line, "items", place) for place, line in enumerate(lines)]
+    items = [read_json(SubmitItem, line, "items", place) for place, line in enumerate(lines)]
     return SubmitRequest(label=label[-MAX_LABEL_CHARS:], items=items)
 
 
@@ -56,7 +56,15 @@ def invalid_request(errors: Sequence[Any]) -> CallerError:
     return CallerError("invalid_request", "; ".join(told) + (f"; and {more} more" if more else ""))
 
 
-def _read(model: type[M], body: bytes, *place: int | str) -> M:
+def read_json(model: type[M], body: bytes, *place: int | str) -> M:
+    """Read a value of JSON.
+
+    Args:
+        place: where it stands, for messages.
+
+    Raises:
+        CallerError: as for `read_submit`; `payload_too_large`.
+    """
     if sum(body.count(mark) for mark in (b",", b"[", b"{")) > _MOST_MARKS:
         raise CallerError("payload_too_large", f"{_path(place)}: more than {_MOST_MARKS} values.", http_status=413)
     try:

@@ -1,16 +1,14 @@
 """Errors in OpenAI's shape, with this system's own codes."""
 
-import re
 from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi.responses import JSONResponse
 
-from asr_queue.wire.openai import ErrorAnswer, ErrorBody
+from asr_queue.wire.openai import ErrorBody
+from asr_queue.wire.openai_answers import error_answer
 
 _PREFIX: Final = "/v1"
-_FIELD: Final = re.compile(r"([a-z_]+(?:\[\d*\]|\.[a-z_]+)*): ")
-"""What a message about a field begins with."""
 _EXAMPLES: Final = {
     400: ("malformed_json", "The body is not JSON: Invalid JSON: EOF while parsing at line 1 column 9."),
     401: ("unauthorized", "Send your API key: `Authorization: Bearer <key>`."),
@@ -31,15 +29,9 @@ def is_openai(path: str) -> bool:
     return path == _PREFIX or path.startswith(f"{_PREFIX}/")
 
 
-def error_body(status: int, code: str, message: str) -> ErrorAnswer:
-    """Return what is answered, or stands in a file of errors."""
-    named = _FIELD.match(message)
-    return ErrorAnswer(error=ErrorBody(message=message, type=_type(status), param=named and named[1], code=code))
-
-
 def openai_error(status: int, code: str, message: str, *, headers: dict[str, str] | None = None) -> JSONResponse:
     """Return an error as an answer."""
-    return JSONResponse(error_body(status, code, message).model_dump(), status_code=status, headers=headers)
+    return JSONResponse(error_answer(status, code, message).model_dump(), status_code=status, headers=headers)
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -47,15 +39,9 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     described: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         code, message = _EXAMPLES[status]
-        example = error_body(status, code, message).model_dump()
+        example = error_answer(status, code, message).model_dump()
         described[status] = {
             "description": HTTPStatus(status).phrase,
             "content": {"application/json": {"schema": _SCHEMA, "example": example}},
         }
     return described
-
-
-def _type(status: int) -> str:
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return "rate_limit_error"
-    return "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"

@@ -16,7 +16,7 @@ from asr_queue.domain.quotas import Limits
 from asr_queue.usecases.fetch_file import fetch_file
 from asr_queue.usecases.transcribe_once import Recording, Taken, transcribe_once
 from asr_queue.wire.openai import TranscriptionAnswer, TranscriptionOptions
-from asr_queue.wire.openai_answers import answer, media_type
+from asr_queue.wire.openai_answers import answer, media_type, status_of
 from asr_queue.wire.openai_requests import read_options
 from asr_queue.wire.transcript import Transcript
 from handlers.access import Wired
@@ -26,7 +26,6 @@ from handlers.observability import count, logger
 from handlers.openai.access import Limited, Tenant
 from handlers.openai.errors import errors, openai_error
 from handlers.openai.examples import TRANSCRIBED, TRANSCRIPTION_FORM
-from handlers.openai.outcomes import status_of
 from handlers.wiring import Services
 
 router = APIRouter(prefix="/v1/audio", tags=["openai"])
@@ -101,7 +100,7 @@ async def transcribe(
         request.state.code = item.error.code
         # A repeat would be told the same: the outcome of an item is final.
         headers = {"x-should-retry": "false"}
-        return openai_error(status_of(item.error), item.error.code, item.error.message, headers=headers)
+        return openai_error(status_of(item.error.code), item.error.code, item.error.message, headers=headers)
     return await run_in_threadpool(_rendered, item, form.options, wired)
 
 

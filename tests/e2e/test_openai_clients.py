@@ -1,13 +1,16 @@
 """OpenAI's own clients, Python's and Node's, unmodified: nothing but a base URL and a key is set."""
 
+import base64
 import json
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from openai.types import Batch
 
 from asr_queue.local import environment
 from tests.e2e.conftest import Stack
@@ -16,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 RECORDING = ROOT / "tests" / "recordings" / "librivox-0880.flac"
 TEXT = "He was not an ill-disposed young man."
 _DONE_WITHIN_S = 300
+_AN_HOUR = {"anchor": "created_at", "seconds": 3600}
+"""A wish that is ignored: a file says itself when it ends."""
 
 Node = Callable[..., Any]
 
@@ -139,7 +144,105 @@ class TestPython:
             assert batches["Count"] == 1, "a repeated request must go on waiting for the same item"
 
 
+def finished(client: openai.OpenAI, batch: Batch) -> Batch:
+    until_s = time.monotonic() + _DONE_WITHIN_S
+    while batch.status not in ("completed", "failed", "cancelled", "expired"):
+        assert time.monotonic() < until_s, batch
+        time.sleep(0.3)
+        batch = client.batches.retrieve(batch.id)
+    return batch
+
+
+def lines_of(client: openai.OpenAI, file_id: str | None) -> list[dict[str, Any]]:
+    assert file_id is not None
+    return [json.loads(line) for line in client.files.content(file_id).text.splitlines()]
+
+
+class TestPythonBatches:
+    def test_twenty_lines_are_run_to_the_end_and_read(self, client: openai.OpenAI) -> None:
+        with RECORDING.open("rb") as audio:
+            recording = client.files.create(file=audio, purpose="user_data")
+        weasels = client.files.create(
+            file=RECORDING.with_name("asterisk-en-tt-weasels.flac"), purpose="user_data", expires_after=_AN_HOUR
+        )
+        bodies: list[dict[str, Any]] = [{"file_id": recording.id} for _ in range(16)]
+        bodies[3] |= {"response_format": "verbose_json", "timestamp_granularities": ["word"]}
+        bodies[4] |= {"response_format": "srt"}
+        bodies.append({"file_id": weasels.id, "language": "en", "prompt": "eaten"})
+        bodies.append({"url": f"{client.base_url}files/{weasels.id}/content", "language": "en"})
+        carried = base64.b64encode(RECORDING.read_bytes()).decode()
+        bodies.append({"file_url": f"data:audio/flac;base64,{carried}"})
+        bodies.append({"url": "https://example.com/talk.mp3"})
+        lines = [
+            {
+                "custom_id": f"line-{number}",
+                "method": "POST",
+                "url": "/v1/audio/transcriptions",
+                "body": {"model": "whisper-1", **body},
+            }
+            for number, body in enumerate(bodies)
+        ]
+        data = "\n".join(map(json.dumps, lines)).encode()
+        lines_file = client.files.create(file=("lines.jsonl", data), purpose="batch")
+        assert next(iter(client.files.list(purpose="batch", limit=1))).id == lines_file.id
+        batch = client.batches.create(
+            input_file_id=lines_file.id,
+            endpoint="/v1/audio/transcriptions",  # type: ignore[arg-type]
+            completion_window="24h",
+            metadata={"project": "test"},
+        )
+        assert batch.status == "in_progress"
+        ended = finished(client, batch)
+        assert (ended.status, ended.metadata) == ("completed", {"project": "test"})
+        assert ended.request_counts is not None
+        assert ended.request_counts.model_dump() == {"total": 20, "completed": 19, "failed": 1}
+        told = {line["custom_id"]: line["response"] for line in lines_of(client, ended.output_file_id)}
+        assert list(told) == [f"line-{number}" for number in range(19)]
+        assert {answer["status_code"] for answer in told.values()} == {200}
+        for number in (*range(3), *range(5, 16), 18):
+            assert told[f"line-{number}"]["body"]["text"] == TEXT
+        check_words(told["line-3"]["body"]["words"], TEXT)
+        assert told["line-4"]["body"].startswith("1\n00:00:0")
+        assert told["line-16"]["body"]["text"] == "Weasels have eaten our phone system."
+        assert told["line-17"]["body"]["text"] != told["line-16"]["body"]["text"]
+        [refused] = lines_of(client, ended.error_file_id)
+        assert (refused["custom_id"], refused["response"]["body"]["error"]["code"]) == ("line-19", "foreign_address")
+        output = client.files.retrieve(str(ended.output_file_id))
+        assert (output.purpose, output.expires_at) == ("batch_output", ended.expires_at)
+        assert client.files.delete(recording.id).deleted
+        with pytest.raises(openai.APIStatusError) as gone:
+            client.files.retrieve(recording.id)
+        assert (gone.value.status_code, gone.value.code) == (410, "file_expired")
+
+    def test_a_batch_can_be_cancelled(self, up: Callable[..., Any]) -> None:
+        with up("--engine", "whisper") as stack:
+            client = openai.OpenAI(base_url=f"{stack.url}/v1", api_key=stack.api_key)
+            recording = client.files.create(file=RECORDING, purpose="user_data")
+            line = {"method": "POST", "url": "/v1/audio/transcriptions"}
+            body = {"model": "whisper-1", "file_id": recording.id}
+            lines = [json.dumps(line | {"custom_id": str(n), "body": body}) for n in range(200)]
+            lines_file = client.files.create(file=("lines.jsonl", "\n".join(lines).encode()), purpose="batch")
+            batch = client.batches.create(
+                input_file_id=lines_file.id,
+                endpoint="/v1/audio/transcriptions",  # type: ignore[arg-type]
+                completion_window="24h",
+            )
+            client.batches.cancel(batch.id)
+            ended = finished(client, batch)
+            assert ended.status == "cancelled"
+            assert ended.request_counts is not None
+            assert ended.request_counts.completed + ended.request_counts.failed == 200
+            errors = lines_of(client, ended.error_file_id)
+            assert {one["error"]["code"] for one in errors} == {"batch_cancelled"}
+
+
 class TestNode:
+    def test_twenty_lines_are_run_to_the_end_and_read(self, node: Node) -> None:
+        told = node("batch.mjs", RECORDING, 20)
+        assert told["batch"]["request_counts"] == {"total": 20, "completed": 20, "failed": 0}
+        assert [line["custom_id"] for line in told["output"]] == [f"line-{number}" for number in range(20)]
+        assert {line["response"]["body"]["text"] for line in told["output"]} == {TEXT}
+
     def test_a_recording_is_transcribed_in_every_format(self, node: Node) -> None:
         told = node("transcribe.mjs", RECORDING)
         assert told["json"]["text"] == TEXT

@@ -1,5 +1,6 @@
 """The application on a real socket, with two tenants: `acme`, who attacks, and `other`, who has something to lose."""
 
+import json
 import socket
 import threading
 import time
@@ -8,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import uvicorn
+from fastapi.testclient import TestClient
 
 from asr_queue.domain.keys import hash_key
 from asr_queue.usecases.manage_keys import create_key, revoke_key
@@ -60,6 +62,7 @@ def target(system: System, address: tuple[str, int]) -> Target:
     items = [{"operation": "transcribe", "ref_audio": theirs["file_id"], "custom_id": "their secret"}]
     their_batch = system.stranger.post("/api/v1/queue/submit", json={"label": "secret", "items": items}).json()
     file_id = system.upload()
+    lines = {"LINES": (system.api, file_id), "THEIR_LINES": (system.stranger, theirs["file_id"])}
     return Target(
         system=system,
         address=address,
@@ -73,5 +76,14 @@ def target(system: System, address: tuple[str, int]) -> Target:
             "THEIR_FILE": theirs["file_id"],
             "THEIR_BATCH": their_batch["batch_id"],
             "THEIR_ITEM": their_batch["item_ids"][0],
+            **{name: _lines(client, named) for name, (client, named) in lines.items()},
         },
     )
+
+
+def _lines(client: TestClient, file_id: str) -> str:
+    """Upload a line for a batch that names a file; return its id."""
+    line = {"custom_id": "their secret", "method": "POST", "url": "/v1/audio/transcriptions"}
+    data = json.dumps(line | {"body": {"model": "m", "file_id": file_id}}).encode()
+    answer = client.post("/v1/files", files={"file": ("lines.jsonl", data)}, data={"purpose": "batch"})
+    return str(answer.json()["id"])

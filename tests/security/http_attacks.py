@@ -9,7 +9,7 @@ from tests.api.conftest import MAX_UPLOAD_BYTES
 from tests.security.wire import Attack, form
 
 UPLOAD, PRESIGN, SUBMIT = "/api/v1/files/upload", "/api/v1/files/presign", "/api/v1/queue/submit"
-TRANSCRIPTIONS = "/v1/audio/transcriptions"
+TRANSCRIPTIONS, OPENAI_FILES, OPENAI_BATCHES = "/v1/audio/transcriptions", "/v1/files", "/v1/batches"
 BATCHES = "/api/v1/queue/batches"
 STATUS, FILES = "/api/v1/queue/status/", "/api/v1/files/"
 NOBODY = "7d3f6f0e-3b1c-4b7e-9a52-0c6e4f6f9d10"
@@ -616,6 +616,73 @@ def _transcriptions() -> Iterable[Attack]:
     )
 
 
+def _lines() -> Iterable[Attack]:
+    def batch(what: str, status: int, code: str, body: object) -> Attack:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return Attack(
+            what=f"batch of lines {what}",
+            status=status,
+            code=code,
+            method="POST",
+            path=OPENAI_BATCHES,
+            headers=JSON,
+            body=data,
+        )
+
+    whole = {"input_file_id": "$LINES$", "endpoint": TRANSCRIPTIONS, "completion_window": "24h"}
+    yield batch("in half a body", 400, "malformed_json", b'{"input_file_id"')
+    yield batch("100,000 arrays deep", 400, "malformed_json", nested(DEEP).encode())
+    yield batch("in 17 MiB", 413, "payload_too_large", b" " * (17 * 1024 * 1024))
+    yield batch("of another tenant's file", 404, "file_not_found", whole | {"input_file_id": "$THEIR_LINES$"})
+    yield batch("of a recording", 422, "invalid_batch_file", whole | {"input_file_id": "$FILE$"})
+    yield batch("of a path", 404, "file_not_found", whole | {"input_file_id": "../../etc/passwd"})
+    yield batch("of an address", 404, "file_not_found", whole | {"input_file_id": "http://169.254.169.254/"})
+    yield batch("of a list", 422, "invalid_request", whole | {"input_file_id": ["$LINES$"]})
+    yield batch("for another endpoint", 422, "invalid_request", whole | {"endpoint": "/v1/chat/completions"})
+    yield batch("for an address", 422, "invalid_request", whole | {"endpoint": "http://evil.example/"})
+    yield batch("in a window of markup", 422, "invalid_request", whole | {"completion_window": "<script>"})
+    words = {str(n): "" for n in range(17)}
+    yield batch("with 17 words beside it", 422, "invalid_request", whole | {"metadata": words})
+    yield batch("with objects beside it", 422, "invalid_request", whole | {"metadata": {"a": {"$ne": None}}})
+    rows = {
+        "another tenant's file": (f"{OPENAI_FILES}/$THEIR_LINES$", 404, "file_not_found"),
+        "another tenant's file's content": (f"{OPENAI_FILES}/$THEIR_LINES$/content", 404, "file_not_found"),
+        "the output of another tenant's batch": (f"{OPENAI_FILES}/output-$THEIR_BATCH$", 404, "file_not_found"),
+        "the output of a batch that was not made of lines": (f"{OPENAI_FILES}/output-$BATCH$", 404, "file_not_found"),
+        "a path upwards": (f"{OPENAI_FILES}/..%2F..%2Fetc%2Fpasswd", 404, "not_found"),
+        "a name of 50,000 characters": (f"{OPENAI_FILES}/{'x' * 50_000}", 404, "file_not_found"),
+        "another tenant's batch": (f"{OPENAI_BATCHES}/$THEIR_BATCH$", 404, "batch_not_found"),
+        "a native batch": (f"{OPENAI_BATCHES}/$BATCH$", 404, "batch_not_found"),
+        "a page behind another tenant's file": (f"{OPENAI_FILES}?after=$THEIR_LINES$", 404, "file_not_found"),
+        "a page of less than nothing": (f"{OPENAI_FILES}?limit=-1", 422, "invalid_request"),
+        "a page of 10^300 files": (f"{OPENAI_FILES}?limit=1{'0' * 300}", 422, "invalid_request"),
+        "files for a purpose that is a prefix": (f"{OPENAI_FILES}?purpose=../other", 422, "invalid_request"),
+    }
+    for what, (path, status, code) in rows.items():
+        yield Attack(what=f"under /v1, {what}", status=status, code=code, path=path)
+    for what, method, path in (
+        ("deleting another tenant's file", "DELETE", f"{OPENAI_FILES}/$THEIR_LINES$"),
+        ("cancelling another tenant's batch", "POST", f"{OPENAI_BATCHES}/$THEIR_BATCH$/cancel"),
+    ):
+        code = "file_not_found" if method == "DELETE" else "batch_not_found"
+        yield Attack(what=f"under /v1, {what}", status=404, code=code, method=method, path=path)
+    purpose = 'Content-Disposition: form-data; name="purpose"'
+    for what, status, code, body in (
+        ("without a purpose", 422, "invalid_request", form((HEAD, b"RIFF"))),
+        ("for a purpose that is a path", 422, "invalid_request", form((HEAD, b"RIFF"), (purpose, b"../other/"))),
+        ("of a byte too many", 413, "payload_too_large", form((HEAD, b"x" * MAX_UPLOAD_BYTES), (purpose, b"batch"))),
+    ):
+        yield Attack(
+            what=f"under /v1, a file {what}",
+            status=status,
+            code=code,
+            method="POST",
+            path=OPENAI_FILES,
+            headers=FORM,
+            body=body,
+        )
+
+
 def _chunked(body: bytes) -> bytes:
     return b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
 
@@ -634,6 +701,7 @@ HTTP_ATTACKS = tuple(
         _presigned,
         _openai_keys,
         _transcriptions,
+        _lines,
     )
     for attack in rows()
 )

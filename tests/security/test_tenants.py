@@ -35,6 +35,19 @@ def _submit(client: httpx.Client, name: str) -> httpx.Response:
     return client.post("/api/v1/queue/submit", json={"items": items})
 
 
+def _submit_lines(client: httpx.Client, file_id: str) -> dict[str, Any]:
+    """Submit two lines, of which one is refused."""
+    head = {"method": "POST", "url": "/v1/audio/transcriptions"}
+    lines = [head | {"custom_id": name, "body": {"model": "m", "file_id": name}} for name in (file_id, "nobody")]
+    data = "\n".join(map(json.dumps, lines)).encode()
+    made = client.post("/v1/files", files={"file": ("lines.jsonl", data)}, data={"purpose": "batch"}).json()
+    return dict(client.post("/v1/batches", json=_lines_of(made["id"])).json())
+
+
+def _lines_of(name: str) -> dict[str, str]:
+    return {"input_file_id": name, "endpoint": "/v1/audio/transcriptions", "completion_window": "24h"}
+
+
 CASES: dict[tuple[str, str], Call | None] = {
     ("POST", "/api/v1/files/upload"): None,
     ("POST", "/api/v1/files/presign"): None,
@@ -53,6 +66,14 @@ CASES: dict[tuple[str, str], Call | None] = {
     ("GET", "/api/v1/queue/status/{batch_id}"): lambda client, name: client.get(f"/api/v1/queue/status/{name}"),
     ("POST", "/v1/audio/transcriptions"): None,
     ("GET", "/api/v1/queue"): None,
+    ("POST", "/v1/files"): None,
+    ("GET", "/v1/files"): lambda client, name: client.get("/v1/files", params={"after": name}),
+    ("GET", "/v1/files/{file_id}"): lambda client, name: client.get(f"/v1/files/{name}"),
+    ("GET", "/v1/files/{file_id}/content"): lambda client, name: client.get(f"/v1/files/{name}/content"),
+    ("DELETE", "/v1/files/{file_id}"): lambda client, name: client.delete(f"/v1/files/{name}"),
+    ("POST", "/v1/batches"): lambda client, name: client.post("/v1/batches", json=_lines_of(name)),
+    ("GET", "/v1/batches/{batch_id}"): lambda client, name: client.get(f"/v1/batches/{name}"),
+    ("POST", "/v1/batches/{batch_id}/cancel"): lambda client, name: client.post(f"/v1/batches/{name}/cancel"),
     ("GET", "/api/v1/health"): None,
 }
 """Every endpoint; None where no identifier can be named: nothing of anybody's is to be had there."""
@@ -62,6 +83,7 @@ NAMELESS = {
     ("POST", "/api/v1/files/presign"),
     ("POST", "/v1/audio/transcriptions"),
     ("GET", "/api/v1/queue"),
+    ("POST", "/v1/files"),
     ("GET", "/api/v1/health"),
 }
 OPEN = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc", "/console", "/console/{name}"}
@@ -95,6 +117,7 @@ def victim(system: System, monkeypatch: pytest.MonkeyPatch) -> Ids:
     monkeypatch.setattr(s3_submit, "services", lambda: system.wired)
     upload = system.stranger.post("/api/v1/files/upload", files={"file": ("a.wav", SECRET.encode())}).json()
     submitted = _submit(system.stranger, upload["file_id"]).json()
+    lines = _submit_lines(system.stranger, upload["file_id"])
     for message in messages(system):
         _transcribe(system, message)
     waiting = _submit(system.stranger, upload["file_id"]).json()
@@ -112,6 +135,10 @@ def victim(system: System, monkeypatch: pytest.MonkeyPatch) -> Ids:
         "batch of a drop": dropped["batch_id"],
         "dropped recording": dropped_file_id("drop/other/audio/en/a.wav"),
         "receipt of a drop": dropped_file_id("drop/other/audio/en/a.wav.receipt.json"),
+        "file of lines": lines["input_file_id"],
+        "batch of lines": lines["id"],
+        "output of lines": f"output-{lines['id']}",
+        "errors of lines": f"errors-{lines['id']}",
     }
 
 
@@ -166,6 +193,11 @@ def test_the_owner_gets_it_all(system: System, victim: Ids) -> None:
         assert system.stranger.get(f"/api/v1/files/{victim[what]}").status_code == 200, what
     for what in ("finished batch", "waiting batch", "batch of a drop"):
         assert system.stranger.get(f"/api/v1/queue/status/{victim[what]}").status_code == 200, what
+    for what in ("upload", "file of lines", "output of lines", "errors of lines"):
+        assert system.stranger.get(f"/v1/files/{victim[what]}").status_code == 200, what
+        assert system.stranger.get(f"/v1/files/{victim[what]}/content").status_code == 200, what
+    assert SECRET in system.stranger.get(f"/v1/files/{victim['output of lines']}/content").text
+    assert system.stranger.get(f"/v1/batches/{victim['batch of lines']}").status_code == 200
     assert system.stranger.post(f"/api/v1/files/{victim['awaited upload']}/complete").status_code == 409
     assert _submit(system.stranger, victim["upload"]).status_code == 200
 

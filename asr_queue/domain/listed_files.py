@@ -1,0 +1,44 @@
+"""Uploads that can be listed: their object keys say when they came, and what for.
+
+So one listing of the store has a tenant's all in order, and no index is kept for it.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from asr_queue.domain.files import uploads_prefix
+from asr_queue.domain.ids import ID
+
+_KEY: Final = re.compile(rf".*/listed/(\d{{13}})\.([a-z_]+)\.({ID})")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ListedKey:
+    """What such a key says; they are in the order in which the files came."""
+
+    created_ms: int
+    """Since 1970."""
+    file_id: str
+    purpose: str
+
+    @classmethod
+    def of(cls, key: str) -> "ListedKey | None":
+        """Read an object key; None for that of any other object."""
+        matched = _KEY.fullmatch(key)
+        return cls(int(matched[1]), matched[3], matched[2]) if matched else None
+
+
+def listed_prefix(tenant: str) -> str:
+    """Prefix of the keys of a tenant's files that can be listed."""
+    return f"{uploads_prefix(tenant)}listed/"
+
+
+def listed_key(tenant: str, file_id: str, *, created_at: datetime, purpose: str) -> str:
+    """Object key of an upload that can be listed.
+
+    Args:
+        purpose: letters of a to z, and underscores.
+    """
+    return f"{listed_prefix(tenant)}{round(created_at.timestamp() * 1000):013}.{purpose}.{file_id}"
