@@ -139,5 +139,5 @@ export async function ifThere(path, how = {}) {
 
 /** Find out whether the server knows a key, before anything else is done with it. */
 export async function tryKey(key) {
-  await ifThere(`${QUEUE}/batches?limit=1`, { tries: 2, key });
+  await call(QUEUE, { tries: 2, key });
 }

@@ -20,9 +20,14 @@ export function title(text) {
   return h("h1", { tabIndex: -1 }, text);
 }
 
-/** What went wrong, in plain words, with the server's own under them. */
-export function problem({ title: what, detail }) {
-  return h("div", { className: "notice bad", role: "alert" }, h("strong", {}, what), detail && detail !== what && ` ${detail}`);
+/** What went wrong, in plain words, and in the server's own where these say more. */
+export function wordsOf({ title: what, detail }) {
+  return [h("strong", {}, what), detail && detail !== what && ` ${detail}`];
+}
+
+/** The same, where it is all that there is to show. */
+export function problem(wrong) {
+  return h("div", { className: "notice bad", role: "alert" }, ...wordsOf(wrong));
 }
 
 /** A list of facts; what is nothing is left out. */

@@ -2,7 +2,7 @@
 
 import { QUEUE, call, ifThere } from "./api.js";
 import { FORMATS, download, fileName } from "./download.js";
-import { choice, facts, pill, problem, redraw, title } from "./parts.js";
+import { choice, facts, pill, problem, redraw, title, wordsOf } from "./parts.js";
 import { clock, count, explain, explainError, moment, roughly, timeLeft } from "./words.js";
 import { entitle, h, put, say } from "./dom.js";
 import { isFinished, watcher } from "./watcher.js";
@@ -101,9 +101,9 @@ function itemRow(batch, index) {
           { className: "what" },
           h("span", { className: "name" }, name),
           h("p", { className: "hint" }, item.audio_s ? clock(item.audio_s) : ""),
-          wrong && h("p", { className: "wrong" }, h("strong", {}, wrong.title), wrong.detail && wrong.detail !== wrong.title ? ` ${wrong.detail}` : ""),
         ),
         h("div", { className: "then" }, pill(item.error_code === "cancelled" ? "cancelled" : item.status), item.status === "done" && link),
+        wrong && h("p", { className: "wrong" }, ...wordsOf(wrong)),
       );
     },
   };

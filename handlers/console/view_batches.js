@@ -6,7 +6,7 @@ import { count, explainError, moment } from "./words.js";
 import { entitle, h, put, say } from "./dom.js";
 
 const STATES = [["", "All"], ["queued", "In the queue"], ["processing", "Transcribing"], ["completed", "Done"], ["partial", "Some failed"], ["error", "All failed"]];
-const A_PAGE = 50;
+const A_PAGE = 25;
 
 export function batchesView() {
   const leaving = new AbortController();
@@ -22,24 +22,31 @@ export function batchesView() {
 
   async function load({ isNew }) {
     const mine = (asked += 1);
-    const query = new URLSearchParams({ limit: String(A_PAGE) });
-    if (state.select.value) query.set("state", state.select.value);
-    if (label.value) query.set("label", label.value);
-    if (!isNew) query.set("cursor", cursor);
     try {
-      const page = await (await call(`${QUEUE}/batches?${query}`, { signal: leaving.signal })).json();
-      if (mine !== asked) return; // something else was asked for meanwhile
+      const found = [];
+      let next = isNew ? null : cursor;
+      do {
+        const page = await (await call(`${QUEUE}/batches?${query(next)}`, { signal: leaving.signal })).json();
+        if (mine !== asked) return; // something else was asked for meanwhile
+        found.push(...page.batches);
+        next = page.next_cursor;
+      } while (found.length === 0 && next !== null); // a page that was filtered may have nothing on it
       if (isNew) list.replaceChildren();
-      list.append(...page.batches.map(batchRow));
-      cursor = page.next_cursor;
+      list.append(...found.map(batchRow));
+      cursor = next;
       more.hidden = cursor === null;
       const shown = list.childElementCount;
-      put(note, shown || !isNew ? "" : "There are none.");
-      if (!isNew) say(`${count(shown, "batch", "batches")} shown.`);
+      put(note, shown ? "" : "There are none.");
+      say(`${count(shown, "batch", "batches")} shown.`);
       wrong.replaceChildren();
     } catch (error) {
       if (!leaving.signal.aborted) wrong.replaceChildren(problem(explainError(error)));
     }
+  }
+
+  function query(next) {
+    const wanted = { limit: String(A_PAGE), state: state.select.value, label: label.value, cursor: next };
+    return new URLSearchParams(Object.entries(wanted).filter(([, value]) => value));
   }
 
   load({ isNew: true });
@@ -49,7 +56,7 @@ export function batchesView() {
       "section",
       {},
       title("Batches"),
-      h("div", { className: "filters", role: "search" }, state.field, h("label", { className: "field" }, h("span", {}, "Name"), label)),
+      h("div", { className: "filters", role: "search" }, state.field, h("label", { className: "field" }, h("span", {}, "Name, exactly"), label)),
       wrong,
       note,
       list,

@@ -1,7 +1,7 @@
 /** What waits on this server, and what works on it. */
 
 import { QUEUE, ifThere, sleep } from "./api.js";
-import { count, explainError, moment, roughly } from "./words.js";
+import { capital, count, explainError, moment, roughly } from "./words.js";
 import { facts, problem, redraw, title } from "./parts.js";
 import { entitle, h } from "./dom.js";
 
@@ -9,7 +9,7 @@ const EVERY_MS = 3000;
 
 export function queueView() {
   const leaving = new AbortController();
-  const body = h("div", {}, h("p", { className: "hint" }, "Loading …"));
+  const body = h("div", { className: "spaced" }, h("p", { className: "hint" }, "Loading …"));
 
   async function follow() {
     for (;;) {
@@ -38,9 +38,9 @@ function shown(queue) {
       ["Waiting", count(sum("visible"), "recording")],
       ["Being transcribed", count(sum("in_flight"), "recording")],
       ["Audio that waits", queue.waiting_audio_s ? roughly(queue.waiting_audio_s) : "none"],
-      ["Speed", queue.audio_s_per_s ? `${queue.audio_s_per_s.toFixed(1)} seconds of audio a second` : null],
+      ["Speed", queue.audio_s_per_s ? `${queue.audio_s_per_s.toFixed(1)} × real time` : null],
     ]),
-    table("Waiting, by priority", ["Priority", "Waiting", "Being transcribed"], queue.backlog.map((lane) => [lane.priority, lane.visible, lane.in_flight])),
+    table("Waiting, by priority", ["Priority", "Waiting", "Being transcribed"], queue.backlog.map((lane) => [capital(lane.priority), lane.visible, lane.in_flight])),
     queue.workers.length === 0
       ? h("p", { className: "notice" }, "No worker is running. What is sent waits until one comes.")
       : table("Workers", ["Worker", "Engine", "Has", "Busy", "Filled", "Speed", "Done", "Seen"], queue.workers.map(workerCells)),
@@ -50,12 +50,12 @@ function shown(queue) {
 function workerCells(worker) {
   const known = (value, text) => (value === null || value === undefined ? "–" : text(value));
   return [
-    worker.worker_id,
+    worker.worker_id.slice(0, 8),
     worker.engine,
     worker.held_items,
     known(worker.busy, (busy) => `${Math.round(busy * 100)} %`),
     known(worker.micro_batch_fill, (fill) => `${Math.round(fill * 100)} %`),
-    known(worker.audio_s_per_s, (speed) => `${speed.toFixed(1)}×`),
+    known(worker.audio_s_per_s, (speed) => `${speed.toFixed(1)} × real time`),
     worker.items_done,
     moment(worker.seen_at),
   ];

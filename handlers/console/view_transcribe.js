@@ -2,7 +2,7 @@
 
 import { capital, clock, count, size, timeLeft } from "./words.js";
 import { chosen, dropped } from "./drop.js";
-import { choice, pill, setPill, title } from "./parts.js";
+import { choice, pill, setPill, title, wordsOf } from "./parts.js";
 import { entitle, h, put, say } from "./dom.js";
 import { isFinished } from "./watcher.js";
 import { LANGUAGES } from "./languages.js";
@@ -106,15 +106,24 @@ function settings() {
   });
   const text = (name, properties) =>
     h("input", { type: "text", id: name, value: options[name], oninput: (event) => (options[name] = event.target.value), ...properties });
+  const field = (name, input) => h("label", { className: "field" }, h("span", {}, name), input);
   return h(
     "fieldset",
-    { className: "settings" },
+    {},
     h("legend", {}, "For the next recordings"),
-    language.field,
-    priority.field,
-    h("label", { className: "field" }, h("span", {}, "Name of the batch"), text("label", { maxLength: 500, placeholder: "The first file’s" })),
-    h("label", { className: "field" }, h("span", {}, "Names and rare words"), text("prompt", { maxLength: 2000, placeholder: "None" })),
-    h("label", { className: "check" }, times, h("span", {}, "A time for each word ", h("small", {}, "to read along, and for subtitles"))),
+    h("div", { className: "settings" }, language.field, h("label", { className: "check" }, times, h("span", {}, "A time for each word ", h("small", {}, "to read along, and for subtitles")))),
+    h(
+      "details",
+      { open: Boolean(options.label || options.prompt || options.priority !== "normal") },
+      h("summary", {}, "More"),
+      h(
+        "div",
+        { className: "settings" },
+        priority.field,
+        field("Name of the batch", text("label", { maxLength: 500, placeholder: "The first file’s" })),
+        field("Names and rare words", text("prompt", { maxLength: 2000, placeholder: "To be written as they are here" })),
+      ),
+    ),
   );
 }
 
@@ -202,7 +211,7 @@ function recordingRow(member) {
     drawn = now;
     const had = actions.contains(document.activeElement);
     actions.replaceChildren(...actionsOf(member));
-    wrong.replaceChildren(...wordsOf(member.error));
+    wrong.replaceChildren(...(member.error ? wordsOf(member.error).filter(Boolean) : []));
     wrong.hidden = member.error === null;
     if (had) (actions.firstElementChild ?? element).focus();
   };
@@ -210,8 +219,9 @@ function recordingRow(member) {
   const element = h(
     "li",
     { className: "recording", tabIndex: -1 },
-    h("div", { className: "what" }, h("span", { className: "name" }, member.name), note, bar, wrong),
+    h("div", { className: "what" }, h("span", { className: "name" }, member.name), note, bar),
     h("div", { className: "then" }, state, actions),
+    wrong,
   );
   return { element, draw };
 }
@@ -224,9 +234,4 @@ function actionsOf(member) {
   if (member.state !== "error") return [];
   const onclick = () => recordings.retry(member);
   return [h("button", { type: "button", "aria-label": `Try again: ${name}`, onclick }, "Try again")];
-}
-
-function wordsOf(error) {
-  if (error === null) return [];
-  return [h("strong", {}, error.title), error.detail && error.detail !== error.title ? ` ${error.detail}` : ""];
 }

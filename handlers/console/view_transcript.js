@@ -14,7 +14,7 @@ const UNSURE_BELOW = 0.5;
 
 export function transcriptView({ batchId, itemId }) {
   const leaving = new AbortController();
-  const body = h("div", { className: "reading", "aria-busy": "true" }, h("p", { className: "hint" }, "Loading …"));
+  const body = h("div", { className: "spaced", "aria-busy": "true" }, h("p", { className: "hint" }, "Loading …"));
   const heading = title("Transcript");
   const element = h(
     "section",

@@ -101,9 +101,11 @@ export function moment(iso) {
 
 /** What an estimate of a status answer says, or "". */
 export function timeLeft(estimate) {
-  if (!estimate || estimate.seconds_left === null || estimate.seconds_left === undefined) return "";
-  const ahead = estimate.ahead_items ? `, with ${count(estimate.ahead_items, "recording")} ahead of it` : "";
-  return `${capital(roughly(estimate.seconds_left))} left${ahead}`;
+  if (!estimate) return "";
+  if (estimate.workers === 0) return "No worker is running: it waits until one comes.";
+  const ahead = estimate.ahead_items ? `at most ${count(estimate.ahead_items, "recording")} ahead of it` : "";
+  if (typeof estimate.seconds_left !== "number") return capital(ahead);
+  return [`${capital(roughly(estimate.seconds_left))} left`, ahead].filter(Boolean).join(", ");
 }
 
 export function capital(text) {

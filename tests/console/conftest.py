@@ -25,7 +25,6 @@ _OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-_NOT_THERE_YET = ("/api/v1/queue/batches?limit=1", "/api/v1/queue/batches?limit=50")
 _WATCH = """
 addEventListener("securitypolicyviolation", (event) => console.error(`violates ${event.violatedDirective}`));
 """
@@ -39,6 +38,8 @@ class Tab:
     stack: Stack
     requested: list[str] = field(default_factory=list)
     """Addresses of all requests."""
+    complains_of: str = "nothing"
+    """How the address ends of which it may complain."""
     told_the_key: set[str] = field(default_factory=set)
     """Origins of all requests that had the key in a header."""
     complaints: list[str] = field(default_factory=list)
@@ -121,5 +122,5 @@ def _look(tab: Tab, request: Request) -> None:
 
 def _note(tab: Tab, message: ConsoleMessage) -> None:
     url = str(message.location.get("url"))
-    if message.type in ("error", "warning") and not url.endswith(_NOT_THERE_YET):
+    if message.type in ("error", "warning") and not url.endswith(tab.complains_of):
         tab.complaints.append(f"{message.text} {url}")

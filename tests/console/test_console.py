@@ -15,6 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.console.conftest import INLINE_MAX_BYTES, RECORDINGS, SCREENSHOTS, Tab
+from tests.e2e.calls import finished, upload
 
 SPEECH = RECORDINGS / "librivox-0870.flac"
 OTHER = RECORDINGS / "asterisk-en-tt-weasels.flac"
@@ -198,6 +199,7 @@ def test_names_and_transcripts_are_data(new_tab: NewTab, tmp_path: Path) -> None
     page.route("**/api/v1/files/queue_transcribe_*", lambda route: route.fulfill(json=transcript))
     tab.open()
     tab.enter_key()
+    page.get_by_text("More", exact=True).click()
     page.get_by_label("Name of the batch").fill(HOSTILE)
     tab.drop(hostile)
     tab.await_state(HOSTILE, "done")
@@ -260,6 +262,33 @@ def test_what_waits_is_shown_and_can_be_given_up(new_tab: NewTab, tmp_path: Path
     expect(page.get_by_role("table", name="Waiting, by priority").locator("tbody tr")).to_have_count(3)
 
 
+def test_earlier_batches_are_listed_filtered_and_read_on(new_tab: NewTab) -> None:
+    tab = new_tab()
+    page = tab.page
+    with tab.stack.client() as api:
+        file_id = upload(api, b"no audio at all")
+        for number in range(27):
+            items = [{"operation": "transcribe", "ref_audio": file_id}]
+            made = api.post("/api/v1/queue/submit", json={"label": f"batch {number}", "items": items})
+            finished(api, made.raise_for_status().json()["batch_id"])
+    tab.open("/batches")
+    page.get_by_label("API key").fill(tab.stack.api_key)
+    page.get_by_role("button", name="Continue").click()
+    names = page.locator(".recordings .name")
+    expect(names).to_have_count(25)
+    expect(names.first).to_have_text("batch 26")
+    page.get_by_role("button", name="Show more").click()
+    expect(names.nth(26)).to_have_text("batch 0")
+    page.get_by_label("Name, exactly").fill("batch 7")
+    expect(names).to_have_text(["batch 7"])
+    page.get_by_label("State").select_option("Done")
+    expect(page.get_by_text("There are none.")).to_be_visible()
+    page.get_by_label("State").select_option("All failed")
+    expect(names).to_have_text(["batch 7"])
+    names.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("batch 7")
+
+
 def test_words_are_set_as_the_text_has_them(new_tab: NewTab) -> None:
     tab = new_tab()
     tab.open()
@@ -291,6 +320,23 @@ def test_the_key_is_in_the_tab_alone_and_goes_when_it_is_to(new_tab: NewTab) -> 
     expect(page.get_by_label("API key")).to_be_focused()
     assert page.evaluate("Object.values(sessionStorage)") == []
     expect(page.get_by_role("navigation")).to_be_hidden()
+
+
+def test_a_wrong_key_is_refused_in_words_and_not_kept(new_tab: NewTab) -> None:
+    tab = new_tab()
+    tab.complains_of = "/api/v1/queue"  # a browser notes each answer that is an error
+    page = tab.page
+    tab.open()
+    for key, words in (("asrq_wrong", "The server does not know this key."), ("grüße", "This cannot be a key.")):
+        page.get_by_label("API key").fill(key)
+        page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_role("alert")).to_contain_text(words)
+        expect(page.get_by_label("API key")).to_be_focused()
+    assert page.evaluate("Object.values(sessionStorage)") == []
+    page.evaluate("sessionStorage.setItem('asr-queue-key', 'asrq_revoked')")
+    page.goto(f"{tab.stack.url}/console?#/queue")
+    expect(page.get_by_role("alert")).to_contain_text("The server does not know this key.")
+    assert page.evaluate("Object.values(sessionStorage)") == []
 
 
 def test_a_large_recording_goes_straight_to_the_bucket(new_tab: NewTab, tmp_path: Path) -> None:
