@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from asr_queue.domain.batches import Batch, Priority
@@ -13,6 +13,8 @@ from asr_queue.ports import Backlog, Clock, ItemTable, WorkerRegistry, WorkQueue
 from asr_queue.wire.api import LaneAnswer, QueueAnswer, WorkerAnswer
 from asr_queue.wire.times import iso
 
+_COUNTS_LAG_S: Final = 1.0
+"""A message goes a moment after its item has ended, and from the counts a moment later still."""
 _ORDER: Final = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
 
@@ -20,6 +22,7 @@ _ORDER: Final = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 class Pulse:
     """One reading of the queue and the workers; a second or two old, as whoever keeps it likes."""
 
+    taken_at: datetime
     backlogs: Mapping[Priority, Backlog]
     """By lane."""
     workers: Sequence[WorkerReport]
@@ -82,9 +85,11 @@ def take_pulse(
     assumed_item_s: float,
 ) -> Pulse:
     """Ask the queue, the workers' reports and the table, once each."""
+    taken_at = clock.now()
     return Pulse(
+        taken_at=taken_at,
         backlogs=queues[operation].backlogs(),
-        workers=registry.workers(now=clock.now()),
+        workers=registry.workers(now=taken_at),
         item_s=table.typical_item_s(operation) or assumed_item_s,
     )
 
@@ -96,14 +101,16 @@ def surroundings(pulse: Pulse, batch: Batch, items: Sequence[Item], *, now: date
     have done since; and at most what there is of others now. SQS tells neither order nor owner, and of several tenants
     it serves the one first that has less in flight: the truth lies between nothing and this.
     """
-    unfinished = sum(not item.status.is_final for item in items)
-    others = max(0, pulse.items - unfinished)
+    counted_at = pulse.taken_at - timedelta(seconds=_COUNTS_LAG_S)
+    # Of its own items, those that the counts still have: an older pulse must not take them for somebody else's.
+    own = sum(item.finished_at is None or item.finished_at > counted_at for item in items)
+    others = max(0, pulse.items - own)
     is_begun = any(item.status is not ItemStatus.QUEUED for item in items)
     return Surroundings(
         workers=len(pulse.workers),
         audio_s_per_s=pulse.audio_s_per_s,
         others_items=others,
-        ahead_items=0 if is_begun else _ahead(pulse, batch, unfinished, now),
+        ahead_items=0 if is_begun else _ahead(pulse, batch, own, now),
         item_s=pulse.item_s,
     )
 
@@ -121,8 +128,8 @@ def queue_state(pulse: Pulse) -> QueueAnswer:
     )
 
 
-def _ahead(pulse: Pulse, batch: Batch, unfinished: int, now: datetime) -> int:
-    present = max(0, pulse.ahead_of(batch.priority) - unfinished)
+def _ahead(pulse: Pulse, batch: Batch, own: int, now: datetime) -> int:
+    present = max(0, pulse.ahead_of(batch.priority) - own)
     if batch.ahead_items is None:
         return present
     waited_s = max(0.0, (now - batch.created_at).total_seconds())

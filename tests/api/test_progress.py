@@ -3,7 +3,7 @@
 import threading
 import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from asr_queue.domain.workers import WorkerReport
 from asr_queue.errors import RetryableError
 from asr_queue.ports import Delivery
 from asr_queue.usecases.claim_item import claim_item
-from asr_queue.usecases.queue_pulse import Pulse
+from asr_queue.usecases.queue_pulse import Pulse, surroundings
 from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
 from asr_queue.wire.messages import ItemMessage
 from asr_queue.wire.transcript import Transcript
@@ -170,6 +170,18 @@ class TestEstimate:
         assert estimate["seconds_left"] == pytest.approx(42, rel=0.01)
         assert estimate["audio_s_per_s"] == pytest.approx(10, rel=0.01)
 
+    def test_an_older_pulse_does_not_take_what_has_ended_since_for_somebody_elses(self, system: System) -> None:
+        batch_id = str(system.submit(*[system.upload()] * 40)["batch_id"])
+        system.submit(*[system.upload()] * 3)
+        pulse = system.wired.pulses.now()
+        for _ in range(20):
+            delivery = begin(system)
+            system.clock.advance(0.05)
+            end(system, delivery, audio_s=60.0, device_s=1.0)
+        found = system.table.load_batch(batch_id)
+        assert found is not None
+        assert surroundings(pulse, *found, now=system.clock.now()).others_items == 3
+
     def test_a_batch_whose_workers_are_gone_has_no_end_in_sight(self, fresh: System) -> None:
         batch_id = fresh.submit(*[fresh.upload()] * 2)["batch_id"]
         report(fresh)
@@ -226,7 +238,7 @@ class TestQueue:
 
 
 class TestPulse:
-    PULSE = Pulse(backlogs={}, workers=(), item_s=60.0)
+    PULSE = Pulse(taken_at=datetime(2026, 1, 1, tzinfo=UTC), backlogs={}, workers=(), item_s=60.0)
 
     def test_it_is_felt_every_two_seconds_however_many_ask(self) -> None:
         felt: list[float] = []
