@@ -308,6 +308,9 @@ class ItemTable(Protocol):
             For each: whether the row now holds exactly this outcome, by this call or by an earlier try of it.
         """
 
+    def forget_prompts(self, items: Sequence[Item]) -> None:
+        """Forget the prompts of items that have ended and will not be tried again."""
+
     # -- what the sweep must look at ---------------------------------------------------------------------------
 
     def due_files(self, *, now: datetime, limit: int) -> list[File]:

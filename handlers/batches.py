@@ -1,17 +1,20 @@
-"""Batches after their submit: list, cancel."""
+"""Batches after their submit: list, cancel, retry."""
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
 
 from asr_queue.domain.batches import BatchStatus
 from asr_queue.usecases.cancel_items import cancel_items
 from asr_queue.usecases.list_batches import BatchFilter, list_batches
-from asr_queue.wire.api import MAX_LABEL_CHARS, BatchesAnswer, CancelAnswer
-from handlers.access import Uploader, Wired
-from handlers.examples import BATCHES, CANCELLED, problems
+from asr_queue.usecases.retry_batch import retry_batch
+from asr_queue.wire.api import MAX_LABEL_CHARS, BatchesAnswer, CancelAnswer, RetryAnswer
+from handlers.access import Limited, Uploader, Wired
+from handlers.examples import BATCHES, CANCELLED, RETRIED, problems
 from handlers.observability import count
+from handlers.schemas import link
+from handlers.submitting import IdempotencyKey, tell_of_submit
 
 router = APIRouter(prefix="/api/v1/queue/batches", tags=["batches"])
 _MAX_CURSOR_CHARS: Final = 400
@@ -94,3 +97,54 @@ def _cancel(request: Request, wired: Wired, tenant: str, batch_id: str, item_id:
     if cancelled:
         count("ItemsFinished", cancelled, outcome="error", code="cancelled")
     return CancelAnswer(batch_id=batch_id, cancelled=cancelled)
+
+
+@router.post(
+    "/{batch_id}/retry",
+    operation_id="retry_batch",
+    summary="Retry what has failed of a batch",
+    response_model=RetryAnswer,
+    responses={
+        200: {
+            "content": {"application/json": {"example": RETRIED}},
+            "links": {"status": link("status", batch_id="batch_id")},
+        },
+        **problems(401, 404, 409, 410, 422, 429, 503),
+    },
+)
+def retry(
+    request: Request,
+    response: Response,
+    wired: Wired,
+    tenant: Uploader,
+    limits: Limited,
+    batch_id: str,
+    idempotency_key: IdempotencyKey = None,
+) -> RetryAnswer:
+    """Submit a batch's failed items once more, those that were cancelled aside: as a new batch, all of them or none.
+
+    Their uploads are to be there still: 30 minutes from their upload, or to the end of their item. This needs a key,
+    wherever others do not.
+    """
+    request.state.ids["retry_of"] = batch_id
+    pulse = wired.pulses.try_now()
+    retried = retry_batch(
+        batch_id,
+        tenant=tenant,
+        table=wired.table,
+        queues=wired.queues,
+        clock=wired.clock,
+        idempotency_key=idempotency_key,
+        max_items_waiting=limits.items_waiting,
+        ahead_of=None if pulse is None else pulse.ahead_of,
+    )
+    tell_of_submit(
+        retried.answer,
+        priority=retried.priority,
+        is_replay=retried.is_replay,
+        unsent=retried.unsent,
+        wired=wired,
+        request=request,
+        response=response,
+    )
+    return retried.answer

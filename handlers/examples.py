@@ -108,6 +108,13 @@ BATCHES: Final = {
     ],
     "next_cursor": "YWNtZS8xNzY5ODYwODAwMDAwLzNiMGYyYTUzLTZkNWUtNGE1NS04Zjg2LTUxZjVkMWY3YjljZQ",
 }
+RETRIED: Final = {
+    "batch_id": "9a1c0c6e-54f3-4a53-8d0e-0b6a3f1c7d42",
+    "total_items": 1,
+    "item_ids": ["e0a7b9c4-1f5d-4c2a-9f3e-6d8b7a5c4e31"],
+    "status": "queued",
+    "retry_of": _BATCH_ID,
+}
 CANCELLED: Final = {"batch_id": _BATCH_ID, "cancelled": 2}
 QUEUE: Final = {
     "backlog": [{"priority": "normal", "visible": 1204, "in_flight": 48}],

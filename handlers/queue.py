@@ -13,8 +13,8 @@ from asr_queue.wire.submits import read_submit
 from handlers.access import Limited, Reader, Uploader, Wired
 from handlers.changes import MAX_WAIT_S, is_known, wait_for_change
 from handlers.examples import STATUS, SUBMIT, SUBMITTED, problems
-from handlers.observability import count, logger
 from handlers.schemas import json_body, link
+from handlers.submitting import IdempotencyKey, tell_of_submit
 
 router = APIRouter(prefix="/api/v1/queue", tags=["queue"])
 
@@ -49,13 +49,7 @@ def submit(
     tenant: Reader,
     limits: Limited,
     body: Annotated[SubmitRequest, Depends(submit_request)],
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="Yours to choose, of visible ASCII; a repeated request with it gets the first one's answer.",
-            pattern=r"^[\x21-\x7e]{1,255}$",
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> SubmitAnswer:
     """Register 1 to 1,000 items and send them to the workers: all of them, or none."""
     pulse = wired.pulses.try_now()
@@ -69,14 +63,15 @@ def submit(
         max_items_waiting=limits.items_waiting,
         ahead_items=None if pulse is None else pulse.ahead_of(body.priority),
     )
-    request.state.ids |= {"batch_id": submitted.answer.batch_id, "items": submitted.answer.total_items}
-    if submitted.is_replay:
-        response.headers["Idempotency-Replayed"] = "true"
-    else:
-        count("ItemsSubmitted", submitted.answer.total_items)
-        wired.pulses.sent(submitted.answer.total_items, body.priority)
-    if submitted.unsent:
-        logger.warning("messages_not_sent", extra={**request.state.ids, "unsent": submitted.unsent})
+    tell_of_submit(
+        submitted.answer,
+        priority=body.priority,
+        is_replay=submitted.is_replay,
+        unsent=submitted.unsent,
+        wired=wired,
+        request=request,
+        response=response,
+    )
     return submitted.answer
 
 

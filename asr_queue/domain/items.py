@@ -70,7 +70,7 @@ class Item:
     text: str = ""
     """What to say, for `voice_clone`; forgotten when the item is final."""
     prompt: str = ""
-    """Context and rare words for the engine; forgotten when the item is final."""
+    """Context and rare words for the engine; forgotten when the item is done. One that failed may be tried again."""
     upload_bytes: int = 0
     """Size of the upload, from which its length is estimated until it is decoded."""
     upload_type: str = ""
@@ -122,8 +122,9 @@ class Item:
         device_s: float | None = None,
         micro_batch: int | None = None,
     ) -> "Item":
-        """Return the item as failed."""
-        return replace(self._ended(ItemStatus.ERROR, now, audio_s, device_s, micro_batch), error=error)
+        """Return the item as failed. Unless it was cancelled, it keeps its prompt for a retry."""
+        prompt = "" if error.code == CANCELLED else self.prompt
+        return replace(self._ended(ItemStatus.ERROR, now, audio_s, device_s, micro_batch), error=error, prompt=prompt)
 
     def has_outcome_of(self, other: "Item") -> bool:
         """Whether both ended by the same try of the same attempt, as a row does after a lost reply."""

@@ -43,6 +43,7 @@ def submit_batch(
     idempotency_key: str | None = None,
     max_items_waiting: int | None = None,
     ahead_items: int | None = None,
+    retry_of: str | None = None,
 ) -> Submitted:
     """Register a batch and send its items to the workers; all of it, or nothing.
 
@@ -53,6 +54,8 @@ def submit_batch(
         idempotency_key: a repeated request with this key gets the first one's answer.
         max_items_waiting: unfinished items that the tenant may have; then these count. None for any number.
         ahead_items: how many wait already, for its place in the queue; None where nobody counted.
+        retry_of: id of the batch whose failed items these are; a repeated retry of that one is the same request,
+            whatever else has failed since.
 
     Raises:
         CallerError: which item is at fault, and why: `unknown_operation`, `operation_unavailable`,
@@ -69,7 +72,9 @@ def submit_batch(
         tenant = first.tenant if first is not None else ""
     claim: IdempotencyClaim | None = None
     if idempotency_key is not None:
-        claim_or_answer = _claim(request, tenant, idempotency_key, table, now)
+        # Without what has its default, so that a release that knows more fields takes the same request for the same.
+        meant = request.model_dump_json(exclude_defaults=True) if retry_of is None else f"retry {retry_of}"
+        claim_or_answer = _claim(meant, tenant, idempotency_key, table, now)
         if isinstance(claim_or_answer, SubmitAnswer):
             return Submitted(claim_or_answer, is_replay=True, unsent=0)
         claim = claim_or_answer
@@ -80,7 +85,7 @@ def submit_batch(
         answer = SubmitAnswer(
             batch_id=batch.batch_id, total_items=batch.total, item_ids=[item.item_id for item in items]
         )
-        batch = replace(batch, ahead_items=ahead_items)
+        batch = replace(batch, ahead_items=ahead_items, retry_of=retry_of)
         table.create_batch(batch, items, claim=claim, answer=answer.model_dump_json())
     except AsrQueueError:
         # Safe even where the batch was created after all: a claim that was fulfilled cannot be given back.
@@ -123,11 +128,8 @@ def _checked(item: SubmitItem, place: int) -> _Draft:
     return _Draft(operation, item.ref_audio, language, item)
 
 
-def _claim(
-    request: SubmitRequest, tenant: str, key: str, table: ItemTable, now: datetime
-) -> IdempotencyClaim | SubmitAnswer:
-    # Without what has its default, so that a release that knows more fields takes the same request for the same.
-    request_hash = hashlib.sha256(request.model_dump_json(exclude_defaults=True).encode()).hexdigest()
+def _claim(meant: str, tenant: str, key: str, table: ItemTable, now: datetime) -> IdempotencyClaim | SubmitAnswer:
+    request_hash = hashlib.sha256(meant.encode()).hexdigest()
     found = table.claim_idempotency(tenant=tenant, key=key, request_hash=request_hash, now=now)
     if found is None:
         raise CallerError(

@@ -6,7 +6,7 @@ due batch  ── messages not all sent ─────▶ sent again
            ── unfinished, lane empty ────▶ messages were lost: sent again
            ── queued, and overtaken ─────▶ the same, without waiting for an empty lane
            ── finished ──────────────────▶ noted, unless it was when its last item ended; a file's life later every
-                                           attempt's object is deleted
+                                           attempt's object is deleted, and what a retry would need is forgotten
            ── deleted ───────────────────▶ what is left of it removed, and once more a file's life later
 """
 
@@ -163,6 +163,9 @@ def _check_batch(
         return
     # Objects of attempts that came too late, or whose worker died before it could move the item.
     store.delete(store.list_keys(results_prefix(batch.tenant, batch.batch_id)))
+    # Every upload of it has expired by now, so that no item can be tried again.
+    if prompted := [item for item in items if item.prompt]:
+        table.forget_prompts(prompted)
     table.retire_batch(batch)
     swept.batches_retired += 1
 

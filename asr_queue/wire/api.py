@@ -109,6 +109,13 @@ class SubmitAnswer(_Wire):
     status: Literal["queued"] = "queued"
 
 
+class RetryAnswer(SubmitAnswer):
+    """Answer to a retry: what a submit answers, of the new batch."""
+
+    retry_of: str
+    """Id of the batch whose failed items these are."""
+
+
 class ItemAnswer(_Wire):
     """One item in a status answer."""
 

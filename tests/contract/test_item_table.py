@@ -564,13 +564,18 @@ class TestItems:
         assert table.finish_items([(finished, None), (failed, None)]) == [True, True]
         assert load(table, batch)[1] == [finished, failed]
 
-    def test_what_was_to_be_said_is_forgotten_at_the_end(self, table: ItemTable, clock: ManualClock) -> None:
+    def test_what_was_to_be_said_is_forgotten_at_the_end_but_for_a_failed_items_prompt(
+        self, table: ItemTable, clock: ManualClock
+    ) -> None:
         batch, items = a_batch(clock, [an_upload(table, clock)] * 2, text="a secret", prompt="another")
         table.create_batch(batch, items)
         said, failed = [started(table, clock, item) for item in items]
         assert said.text == failed.text == "a secret"
         table.finish_items([done(clock, said), (failed.failed(FAULT, now=clock.now()), None)])
-        assert [(item.text, item.prompt) for item in load(table, batch)[1]] == [("", ""), ("", "")]
+        ended = load(table, batch)[1]
+        assert [(item.text, item.prompt) for item in ended] == [("", ""), ("", "another")]
+        table.forget_prompts([*ended, replace(ended[0], index=99)])
+        assert load(table, batch)[1] == [replace(item, prompt="") for item in ended]
 
     def test_an_item_may_fail_before_it_was_started(self, table: ItemTable, clock: ManualClock) -> None:
         batch, items = created(table, clock)

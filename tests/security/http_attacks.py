@@ -144,6 +144,8 @@ def _ids() -> Iterable[Attack]:
         method="POST",
         path="/api/v1/queue/batches/$BATCH$/items/$THEIR_ITEM$/cancel",
     )
+    retry = "/api/v1/queue/batches/$THEIR_BATCH$/retry"
+    yield Attack(what="retrying another tenant's batch", status=404, code="batch_not_found", method="POST", path=retry)
     yield status("a file's id as a batch's", "$FILE$")
     yield fetch("a batch's id as a file's", "$BATCH$")
     yield fetch("a path upwards, encoded", "..%2F..%2Fetc%2Fpasswd", "not_found")

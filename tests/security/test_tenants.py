@@ -55,6 +55,9 @@ CASES: dict[tuple[str, str], Call | None] = {
     ("DELETE", "/api/v1/files/{name}"): lambda client, name: client.delete(f"/api/v1/files/{name}"),
     ("DELETE", "/api/v1/queue/batches/{batch_id}"): lambda client, name: client.delete(f"/api/v1/queue/batches/{name}"),
     ("GET", "/api/v1/queue/batches"): None,
+    ("POST", "/api/v1/queue/batches/{batch_id}/retry"): lambda client, name: client.post(
+        f"/api/v1/queue/batches/{name}/retry"
+    ),
     ("POST", "/api/v1/queue/batches/{batch_id}/cancel"): lambda client, name: client.post(
         f"/api/v1/queue/batches/{name}/cancel"
     ),

@@ -1,6 +1,8 @@
 """Batches and items in the table."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -28,6 +30,7 @@ from asr_queue.domain.files import File
 from asr_queue.domain.items import Item, pins_by_upload
 from asr_queue.ports import Clock, IdempotencyClaim
 
+_PARALLEL_WRITES: Final = 16
 _ITEMS_AT_ONCE: Final = MAX_ACTIONS // 4
 """Items of one transaction: each moves, registers a file, takes a pin away, and leaves its tenant's usage."""
 
@@ -148,6 +151,22 @@ class Batches:
         for some in _together(finished):
             results += self._finish_some(some)
         return results
+
+    def forget_prompts(self, items: Sequence[Item]) -> None:
+        """Forget prompts."""
+
+        def forget(item: Item) -> None:
+            update = Update(
+                key=item_key(item.batch_id, item.index),
+                change="SET #prompt = :none",
+                condition="attribute_exists(#pk)",
+                values={"none": ""},
+            )
+            with suppress(ConditionFailedError):  # gone altogether
+                self._table.write(update)
+
+        with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
+            list(pool.map(forget, items))
 
     def _finish_some(self, finished: Sequence[tuple[Item, File | None]]) -> list[bool]:
         results = [True] * len(finished)
