@@ -1,6 +1,8 @@
 """What the pages have typed that cannot run here: each with its reason, and what is looked at in its place."""
 
+import json
 import re
+import shlex
 import subprocess
 import tomllib
 from collections.abc import Callable
@@ -59,21 +61,22 @@ def _extra_is_there(text: str, session: Session) -> None:
     assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 
-_OUTPUT = (
-    "aws cloudformation describe-stacks --stack-name asr-queue "
-    "--query 'Stacks[0].Outputs[?OutputKey==`{}`].OutputValue' --output text"
-)
-
-
 def _worker_in_its_place(text: str, session: Session) -> None:
     """The template has the parameters; a worker on this machine serves the stack, as a task would."""
     _parameters_are_there(text, session)
-    if "WORKERS_TABLE" not in session.exported():
-        names = {"BUCKET": "BucketName", "TABLE": "TableName", "TRANSCRIBE_QUEUE_URL": "TranscribeQueueUrl"}
-        for name, output in names.items():
-            assert session.shell(f"export WORKERS_{name}=$({_OUTPUT.format(output)})").worked
-        settings = " ".join(f'ASR_QUEUE_{name}="$WORKERS_{name}"' for name in names)
-        session.leave_running(f"{settings} exec python -m gpu_worker", "")
+    if "HAS_WORKER" not in session.exported():
+        stacks = session.shell("aws cloudformation describe-stacks --stack-name asr-queue")
+        assert stacks.worked, stacks.seen
+        outputs = json.loads(stacks.output)["Stacks"][0]["Outputs"]
+        exports = [f"export {_setting(one['OutputKey'])}={shlex.quote(one['OutputValue'])}" for one in outputs]
+        session.leave_running("\n".join([*exports, "exec python -m gpu_worker"]), "")
+        session.shell("export HAS_WORKER=1")
+
+
+def _setting(output: str) -> str:
+    """Return the setting that an output is for: `TranscribeQueueUrl` is ASR_QUEUE_TRANSCRIBE_QUEUE_URL."""
+    words = re.findall(r"[A-Z][a-z]+|[A-Z]+", output.removesuffix("Name"))
+    return "_".join(["ASR", "QUEUE", *words]).upper()
 
 
 @dataclass(frozen=True, slots=True)
