@@ -127,16 +127,6 @@ export async function status(batchId, { signal } = {}) {
   return (await call(`${QUEUE}/status/${encodeURIComponent(batchId)}`, { signal })).json();
 }
 
-/** Return a document, or null where this server has no such endpoint. */
-export async function ifThere(path, how = {}) {
-  try {
-    return await (await call(path, how)).json();
-  } catch (error) {
-    if (error instanceof ApiError && [404, 405].includes(error.status)) return null;
-    throw error;
-  }
-}
-
 /** Find out whether the server knows a key, before anything else is done with it. */
 export async function tryKey(key) {
   await call(QUEUE, { tries: 2, key });

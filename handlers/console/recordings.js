@@ -2,7 +2,7 @@
  * The recordings of this tab, from the file to its transcript.
  *
  *     waiting → uploading → uploaded → queued → processing → done
- *        ↑          └────────────────────┴──────────┴──────→ error
+ *        ↑          └────────────────────┴──────────┴──────→ error, cancelled
  *        └───────────────────── retry ──────────────────────────┘
  *
  * Files that came together are a drop. A few of them are uploaded at a time; what is uploaded is submitted when nothing
@@ -10,7 +10,7 @@
  * items, and none of them waits long for the others.
  */
 
-import { ApiError, submit } from "./api.js";
+import { ApiError, QUEUE, call, submit } from "./api.js";
 import { upload } from "./uploads.js";
 import { watcher } from "./watcher.js";
 import { explain, explainError } from "./words.js";
@@ -25,6 +25,7 @@ const MAX_NAME_CHARS = 500; // of `custom_id`
  * @property {string} name
  * @property {File} file
  * @property {string} state
+ * @property {AbortController} leaving Aborted when it is given up.
  * @property {number} sentBytes
  * @property {string|null} fileId
  * @property {string|null} batchId
@@ -63,6 +64,21 @@ export const recordings = Object.assign(new EventTarget(), {
     this._submitReady(member.drop);
   },
 
+  /** Give one up: take it away while only this tab knows of it, else have the server cancel it. */
+  async giveUp(member) {
+    if (member.itemId !== null) {
+      const path = `${QUEUE}/batches/${member.batchId}/items/${member.itemId}/cancel`;
+      await call(path, { method: "POST" }); // what becomes of it, the next status answer tells
+      return;
+    }
+    const { drop } = member;
+    member.leaving.abort(new DOMException("given up", "AbortError"));
+    drop.members.splice(drop.members.indexOf(member), 1);
+    if (drop.members.length === 0) this.drops.splice(this.drops.indexOf(drop), 1);
+    this._changed();
+    this._submitReady(drop);
+  },
+
   /** Return the recording of an item, if it is one of this tab's. */
   of(itemId) {
     return this.drops.flatMap((drop) => drop.members).find((member) => member.itemId === itemId) ?? null;
@@ -87,12 +103,13 @@ export const recordings = Object.assign(new EventTarget(), {
     for (const drop of [...this.drops].reverse()) {
       for (const member of drop.members) {
         if (this._uploading >= SIDE_BY_SIDE) return;
-        if (member.state === "waiting") this._upload(member, this._stopped.signal);
+        if (member.state === "waiting") this._upload(member, this._stopped);
       }
     }
   },
 
-  async _upload(member, signal) {
+  async _upload(member, stopped) {
+    const signal = AbortSignal.any([stopped.signal, member.leaving.signal]);
     this._uploading += 1;
     member.state = "uploading";
     member.sentBytes = 0;
@@ -106,8 +123,8 @@ export const recordings = Object.assign(new EventTarget(), {
       member.state = "uploaded";
       member.since = performance.now();
     } catch (error) {
-      if (signal.aborted) return;
-      fail(member, error);
+      if (stopped.signal.aborted) return;
+      if (!signal.aborted) fail(member, error);
     }
     this._uploading -= 1;
     this._changed();
@@ -172,9 +189,9 @@ export const recordings = Object.assign(new EventTarget(), {
       if (error !== null) fail(member, error);
       if (item === undefined) continue;
       member.item = item;
-      member.state = item.status;
-      member.error = item.status === "error" ? explain(item.error_code, item.error ?? "") : null;
-      if (item.error_code === "audio_missing") member.fileId = null;
+      member.state = item.error_code === "cancelled" ? "cancelled" : item.status;
+      member.error = member.state === "error" ? explain(item.error_code, item.error ?? "") : null;
+      if (item.error_code === "audio_missing") member.fileId = null; // only its file can be tried again
     }
     this._changed();
   },
@@ -191,7 +208,7 @@ export const recordings = Object.assign(new EventTarget(), {
 
 function recording({ file, name }) {
   const none = { fileId: null, batchId: null, itemId: null, item: null, error: null };
-  return { name, file, state: "waiting", sentBytes: 0, since: 0, isSentAgain: false, ...none };
+  return { name, file, leaving: new AbortController(), state: "waiting", sentBytes: 0, since: 0, isSentAgain: false, ...none };
 }
 
 function fail(member, error) {

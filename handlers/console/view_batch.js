@@ -1,6 +1,6 @@
 /** One batch, whoever submitted it: how far it is, its recordings, everything of it in one file. */
 
-import { QUEUE, call, ifThere } from "./api.js";
+import { QUEUE, call, fresh } from "./api.js";
 import { FORMATS, download, fileName } from "./download.js";
 import { choice, facts, pill, problem, redraw, title, wordsOf } from "./parts.js";
 import { clock, count, explain, explainError, moment, roughly, timeLeft } from "./words.js";
@@ -109,6 +109,11 @@ function itemRow(batch, index) {
   };
 }
 
+/** What was cancelled is left out of a retry. */
+function canBeTried(item) {
+  return item.status === "error" && item.error_code !== "cancelled";
+}
+
 function stepsOf(batch, answer) {
   const path = `${QUEUE}/batches/${encodeURIComponent(batch.batch_id)}`;
   const format = choice("Format", FORMATS, { id: "format", value: "txt", "data-focus": "format" });
@@ -129,9 +134,9 @@ function stepsOf(batch, answer) {
     put(answer, `Saved ${name}.`);
   });
   const again = run(async () => {
-    const made = await ifThere(`${path}/retry`, { method: "POST" });
-    if (made) location.hash = `#/batches/${made.batch_id}`;
-    else put(answer, "This server cannot try them again; drop the files once more.");
+    const headers = { "Idempotency-Key": fresh() };
+    const { batch_id: made } = await (await call(`${path}/retry`, { method: "POST", headers })).json();
+    location.hash = `#/batches/${made}`;
   });
   const cancel = run(async () => {
     const { cancelled } = await (await call(`${path}/cancel`, { method: "POST" })).json();
@@ -139,7 +144,7 @@ function stepsOf(batch, answer) {
   });
   return [
     batch.completed > 0 && h("span", { className: "row" }, format.field, h("button", { type: "button", className: "primary", id: "zip", "data-focus": "zip", onclick: save }, "Download all")),
-    isFinished(batch) && batch.failed > 0 && h("button", { type: "button", id: "again", "data-focus": "again", onclick: again }, "Try the failed ones again"),
+    isFinished(batch) && batch.items.some(canBeTried) && h("button", { type: "button", id: "again", "data-focus": "again", onclick: again }, "Try the failed ones again"),
     !isFinished(batch) && h("button", { type: "button", id: "cancel", "data-focus": "cancel", onclick: cancel }, "Cancel what is left"),
   ];
 }

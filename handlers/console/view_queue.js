@@ -1,6 +1,6 @@
 /** What waits on this server, and what works on it. */
 
-import { QUEUE, ifThere, sleep } from "./api.js";
+import { QUEUE, call, sleep } from "./api.js";
 import { capital, count, explainError, moment, roughly } from "./words.js";
 import { facts, problem, redraw, title } from "./parts.js";
 import { entitle, h } from "./dom.js";
@@ -14,8 +14,7 @@ export function queueView() {
   async function follow() {
     for (;;) {
       try {
-        const queue = await ifThere(QUEUE, { signal: leaving.signal, tries: 1 });
-        redraw(body, ...(queue === null ? [h("p", {}, "This server does not tell of its queue.")] : shown(queue)));
+        redraw(body, ...shown(await (await call(QUEUE, { signal: leaving.signal, tries: 1 })).json()));
       } catch (error) {
         if (leaving.signal.aborted) return;
         redraw(body, problem(explainError(error)));

@@ -1,6 +1,6 @@
 /** Takes files, and shows what becomes of them. */
 
-import { capital, clock, count, size, timeLeft } from "./words.js";
+import { capital, clock, count, explainError, size, timeLeft } from "./words.js";
 import { chosen, dropped } from "./drop.js";
 import { choice, pill, setPill, title, wordsOf } from "./parts.js";
 import { entitle, h, put, say } from "./dom.js";
@@ -133,12 +133,15 @@ function dropCard(drop) {
   const summary = h("p", { className: "summary" });
   const left = h("p", { className: "hint" });
   const links = h("p", { className: "row links" });
-  const rows = drop.members.map(recordingRow);
+  const rows = new Map(drop.members.map((member) => [member, recordingRow(member)]));
   const heading = drop.options.label || count(drop.members.length, "recording");
   const at = drop.at.toLocaleTimeString([], { timeStyle: "short" });
   let said = "";
   const draw = () => {
-    for (const row of rows) row.draw();
+    for (const [member, row] of rows) {
+      if (drop.members.includes(member)) row.draw();
+      else row.element.remove();
+    }
     const told = summed(drop);
     put(summary, told.text);
     put(left, told.left);
@@ -159,7 +162,7 @@ function dropCard(drop) {
     summary,
     bar,
     left,
-    h("ul", { className: "recordings" }, ...rows.map((row) => row.element)),
+    h("ul", { className: "recordings" }, ...[...rows.values()].map((row) => row.element)),
     links,
   );
   return { element, draw };
@@ -173,18 +176,19 @@ function batchLinks(ids) {
 function summed(drop) {
   const of = (...states) => drop.members.filter((member) => states.includes(member.state)).length;
   const [sending, waiting, working] = [of("waiting", "uploading", "uploaded"), of("queued"), of("processing")];
-  const [done, failed] = [of("done"), of("error")];
+  const [done, failed, cancelled] = [of("done"), of("error"), of("cancelled")];
   const told = [
     sending && `${sending} being sent`,
     waiting && `${waiting} in the queue`,
     working && `${working} being transcribed`,
     done && `${done} done`,
     failed && `${failed} failed`,
+    cancelled && `${cancelled} cancelled`,
   ].filter(Boolean);
   const part = drop.members.reduce((sum, member) => sum + partOf(member), 0) / drop.members.length;
   const running = [...drop.batches.values()].filter((status) => status && !isFinished(status));
   const longest = running.reduce((a, b) => ((b.estimate?.seconds_left ?? 0) > (a?.estimate?.seconds_left ?? 0) ? b : a), null);
-  return { text: told.join(" · "), part, done, failed, left: timeLeft(longest?.estimate), isFinished: done + failed === drop.members.length };
+  return { text: told.join(" · "), part, done, failed, left: timeLeft(longest?.estimate), isFinished: done + failed + cancelled === drop.members.length };
 }
 
 /** How far a recording is: a third of the way is its upload. */
@@ -231,7 +235,11 @@ function actionsOf(member) {
   if (member.state === "done") {
     return [h("a", { className: "button", href: `#/batches/${batchId}/${itemId}`, "aria-label": `Read ${name}` }, "Read")];
   }
-  if (member.state !== "error") return [];
-  const onclick = () => recordings.retry(member);
-  return [h("button", { type: "button", "aria-label": `Try again: ${name}`, onclick }, "Try again")];
+  if (["error", "cancelled"].includes(member.state)) {
+    const onclick = () => recordings.retry(member);
+    return [h("button", { type: "button", "aria-label": `Try again: ${name}`, onclick }, "Try again")];
+  }
+  const isOnItsWay = member.state === "queued" && itemId === null; // the server is about to tell what it calls it
+  const onclick = () => recordings.giveUp(member).catch((error) => say(explainError(error).title));
+  return isOnItsWay ? [] : [h("button", { type: "button", className: "quiet", "aria-label": `Cancel ${name}`, onclick }, "Cancel")];
 }

@@ -255,6 +255,13 @@ def test_what_waits_is_shown_and_can_be_given_up(new_tab: NewTab, tmp_path: Path
         page.get_by_role("button", name="Cancel what is left").click()
         expect(page.locator(".recordings .pill")).to_have_text(["Cancelled", "Cancelled"])
         expect(page.get_by_role("button", name="Cancel what is left")).to_be_hidden()
+        page.get_by_role("navigation").get_by_role("link", name="Transcribe").click()
+        expect(page.locator(".summary")).to_have_text("2 cancelled")
+
+        page.get_by_role("button", name=f"Try again: {OTHER.name}").click()
+        expect(page.locator(".summary")).to_have_text("1 in the queue · 1 cancelled")
+        page.get_by_role("button", name=f"Cancel {OTHER.name}").click()
+        expect(page.locator(".summary")).to_have_text("2 cancelled")
     finally:
         worker.resume()
     page.get_by_role("navigation").get_by_role("link", name="Queue").click()
@@ -287,6 +294,52 @@ def test_earlier_batches_are_listed_filtered_and_read_on(new_tab: NewTab) -> Non
     expect(names).to_have_text(["batch 7"])
     names.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("batch 7")
+    first = page.url
+    page.get_by_role("button", name="Try the failed ones again").click()
+    page.wait_for_url(lambda address: address != first)
+    tab.await_state("Recording 1", "error")
+
+
+def test_what_cannot_be_sent_says_why_and_what_is_not_sent_yet_is_taken_away(new_tab: NewTab, tmp_path: Path) -> None:
+    tab = new_tab()
+    tab.complains_of = "/files/upload"
+    page = tab.page
+    (tmp_path / "empty.wav").write_bytes(b"")
+    tab.open()
+    tab.enter_key()
+    tab.drop(tmp_path / "empty.wav")
+    tab.await_state("empty.wav", "error")
+    expect(tab.row("empty.wav")).to_contain_text("The file is empty.")
+    held: list[Any] = []
+    page.route("**/files/upload", lambda route: held.append(route))  # which never goes on
+    tab.drop(SPEECH)
+    tab.await_state(SPEECH.name, "uploading")
+    page.get_by_role("button", name=f"Cancel {SPEECH.name}").click()
+    expect(tab.row(SPEECH.name)).to_have_count(0)
+    expect(page.locator(".drop")).to_have_count(1)
+    page.unroute("**/files/upload")
+    page.get_by_role("button", name="Try again").click()
+    tab.await_state("empty.wav", "error")
+
+
+def test_a_server_that_is_away_is_told_of_and_found_again(new_tab: NewTab) -> None:
+    tab = new_tab()
+    tab.complains_of = ""
+    page = tab.page
+    tab.open()
+    tab.enter_key()
+    [worker] = tab.stack.children("gpu_worker")
+    worker.suspend()
+    try:
+        tab.drop(OTHER)
+        expect(page.locator(".summary")).to_have_text("1 in the queue")
+        page.context.set_offline(True)
+        expect(page.get_by_role("alert")).to_contain_text("The server does not answer at the moment.", timeout=30_000)
+    finally:
+        worker.resume()
+    page.context.set_offline(False)
+    tab.await_state(OTHER.name, "done")
+    expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_words_are_set_as_the_text_has_them(new_tab: NewTab) -> None:
