@@ -4,7 +4,7 @@ Every method may raise RetryableError when the service is away, throttles or ans
 took effect is then unknown, and calling again is always safe.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
@@ -49,6 +49,12 @@ class ObjectStore(Protocol):
 
     def put(self, key: str, data: bytes, *, content_type: str) -> None:
         """Store an object; a reader sees all of it or none of it."""
+
+    def put_stream(self, key: str, chunks: Iterable[bytes], *, content_type: str) -> None:
+        """Store an object from its bytes as they come, holding some MiB of them at a time.
+
+        A reader sees all of it or none of it; what `chunks` raises is raised, and then nothing is stored.
+        """
 
     def get(self, key: str) -> bytes | None:
         """Return an object's bytes, or None where there is none."""

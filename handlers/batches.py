@@ -1,23 +1,32 @@
-"""Batches after their submit: list, cancel, retry."""
+"""Batches after their submit: list, cancel, retry, download."""
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse, StreamingResponse
 from pydantic import AwareDatetime
 
 from asr_queue.domain.batches import BatchStatus
 from asr_queue.usecases.cancel_items import cancel_items
+from asr_queue.usecases.download_batch import download_batch, keep_download
 from asr_queue.usecases.list_batches import BatchFilter, list_batches
 from asr_queue.usecases.retry_batch import retry_batch
 from asr_queue.wire.api import MAX_LABEL_CHARS, BatchesAnswer, CancelAnswer, RetryAnswer
-from handlers.access import Limited, Uploader, Wired
-from handlers.examples import BATCHES, CANCELLED, RETRIED, problems
+from asr_queue.wire.downloads import Archive
+from asr_queue.wire.formats import Format
+from handlers.access import Limited, Reader, Uploader, Wired
+from handlers.answers import INERT, attachment
+from handlers.examples import BATCHES, CANCELLED, DOWNLOADED, RETRIED, problems
 from handlers.observability import count
 from handlers.schemas import link
 from handlers.submitting import IdempotencyKey, tell_of_submit
 
 router = APIRouter(prefix="/api/v1/queue/batches", tags=["batches"])
 _MAX_CURSOR_CHARS: Final = 400
+_AT_ONCE_BYTES: Final = 1_000_000
+"""What is answered in one piece, so that a failure of the store is an error and no broken stream."""
 
 
 @router.get(
@@ -81,6 +90,65 @@ def cancel(request: Request, wired: Wired, tenant: Uploader, batch_id: str) -> C
 def cancel_one(request: Request, wired: Wired, tenant: Uploader, batch_id: str, item_id: str) -> CancelAnswer:
     """End an item that has not ended, as above; the others of its batch go on."""
     return _cancel(request, wired, tenant, batch_id, item_id)
+
+
+@router.get(
+    "/{batch_id}/download",
+    operation_id="download_batch",
+    summary="Download a finished batch",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "A file or a line an item, in the order of the submit",
+            "content": {Archive.ZIP.media_type: {}, Archive.JSONL.media_type: {"example": DOWNLOADED}},
+        },
+        307: {"description": "It is too large for an answer; `Location` has it, for a minute, without the key"},
+        **problems(401, 404, 409, 410, 422, 429, 503),
+    },
+)
+def download(
+    request: Request,
+    wired: Wired,
+    tenant: Reader,
+    batch_id: str,
+    form: Annotated[Format, Query(alias="format", description="Of each transcript")] = Format.JSON,
+    archive: Annotated[Archive, Query(alias="as", description="Of all of them")] = Archive.ZIP,
+) -> Response:
+    """Return every transcript of a finished batch as one file, and of each item that has none, why."""
+    request.state.ids["batch_id"] = batch_id
+    asked = download_batch(
+        batch_id,
+        tenant=tenant,
+        form=form,
+        archive=archive,
+        store=wired.store,
+        table=wired.table,
+        clock=wired.clock,
+    )
+    most_bytes = wired.settings.inline_max_bytes
+    begin, is_all = _begin(asked.chunks, _AT_ONCE_BYTES if most_bytes is None else most_bytes)
+    headers = {**INERT, **attachment(asked.name)}
+    if is_all:
+        return Response(b"".join(begin), headers=headers, media_type=archive.media_type)
+    chunks = chain(begin, asked.chunks)
+    if most_bytes is None:
+        return StreamingResponse(chunks, headers=headers, media_type=archive.media_type)
+    link = keep_download(
+        asked, chunks, store=wired.store, presigner=wired.presigner, table=wired.table, clock=wired.clock
+    )
+    return RedirectResponse(link, headers=INERT)
+
+
+def _begin(chunks: Iterator[bytes], most_bytes: int) -> tuple[list[bytes], bool]:
+    """Take chunks until they are more than so many bytes; return them, and whether they are all there are."""
+    taken: list[bytes] = []
+    size_bytes = 0
+    for chunk in chunks:
+        taken.append(chunk)
+        size_bytes += len(chunk)
+        if size_bytes > most_bytes:
+            return taken, False
+    return taken, True
 
 
 def _cancel(request: Request, wired: Wired, tenant: str, batch_id: str, item_id: str | None) -> CancelAnswer:

@@ -1,5 +1,6 @@
 """What requests and answers look like, for the OpenAPI description; tests hold them against the schemas."""
 
+import json
 from typing import Any, Final
 
 from asr_queue.wire.api import Problem
@@ -147,6 +148,19 @@ TRANSCRIPT: Final = {
         {"start": 0.8, "end": 1.1, "text": "text.", "confidence": 0.987},
     ],
 }
+DOWNLOADED: Final = (
+    json.dumps(
+        {
+            "item_id": _ITEM_IDS[0],
+            "custom_id": "chunk_001",
+            "status": "done",
+            "transcript": TRANSCRIPT,
+            "error": None,
+            "error_code": None,
+        }
+    )
+    + "\n"
+)
 _PROBLEMS: Final = {
     400: ("malformed_json", "Bad Request", "The body is not JSON: Invalid JSON: EOF while parsing at line 1 column 9."),
     401: ("unauthorized", "Unauthorized", "Send your API key in the X-API-Key header."),

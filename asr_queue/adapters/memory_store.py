@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -43,6 +43,10 @@ class MemoryStore:
         )
         with self._lock:
             self._objects[key] = _Object(bytes(data), known)
+
+    def put_stream(self, key: str, chunks: Iterable[bytes], *, content_type: str) -> None:
+        """Store an object from its bytes as they come."""
+        self.put(key, b"".join(chunks), content_type=content_type)
 
     def get(self, key: str) -> bytes | None:
         """Return an object's bytes, or None."""

@@ -1,10 +1,12 @@
 """Objects in S3."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
 from datetime import UTC
 from pathlib import Path
 from typing import Any, Final
 
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from asr_queue.adapters.aws_errors import error_code, translated
@@ -13,6 +15,31 @@ from asr_queue.ports import StoredObject
 
 _DELETE_AT_ONCE: Final = 1000
 """DeleteObjects takes no more (its API reference)."""
+
+
+_ONE_PART_AT_A_TIME: Final = TransferConfig(use_threads=False)
+"""By several threads, whatever they have not sent yet waits in memory."""
+
+
+class _Stream(io.RawIOBase):
+    """Bytes as they come, to be read as a file."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._left = memoryview(chunk)
+        taken = min(len(buffer), len(self._left))
+        buffer[:taken], self._left = self._left[:taken], self._left[taken:]
+        return taken
 
 
 class S3ObjectStore:
@@ -32,6 +59,13 @@ class S3ObjectStore:
         """Store an object."""
         with translated("s3"):
             self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
+
+    def put_stream(self, key: str, chunks: Iterable[bytes], *, content_type: str) -> None:
+        """Store an object from its bytes as they come, in parts of 8 MiB where there are more."""
+        with translated("s3"), io.BufferedReader(_Stream(chunks)) as stream:
+            self._client.upload_fileobj(
+                stream, self._bucket, key, ExtraArgs={"ContentType": content_type}, Config=_ONE_PART_AT_A_TIME
+            )
 
     def get(self, key: str) -> bytes | None:
         """Return an object's bytes, or None.

@@ -1,6 +1,6 @@
 """The transcript: what the worker writes to the store and a client fetches."""
 
-from typing import Any
+import json
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,7 +45,9 @@ class Transcript(BaseModel):
     def to_json(self) -> bytes:
         """UTF-8 JSON in the shape of the contract: no `timestamps` key unless asked for, and of the rest what is so."""
         optional = ("duration", "timestamps", "timestamps_unavailable", "no_speech", "truncated", "repetition")
-        leave_out: dict[str, Any] = {name: True for name in optional if getattr(self, name) in (None, False)}
-        if unsaid := [i for i, word in enumerate(self.timestamps or ()) if word.confidence is None]:
-            leave_out["timestamps"] = {i: {"confidence"} for i in unsaid}
-        return self.model_dump_json(exclude=leave_out).encode()
+        leave_out = {name for name in optional if getattr(self, name) in (None, False)}
+        document = self.model_dump(exclude=leave_out)
+        for word in document.get("timestamps", ()):
+            if word["confidence"] is None:
+                del word["confidence"]
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

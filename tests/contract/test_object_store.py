@@ -1,9 +1,13 @@
 """What ObjectStore promises."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
+
 from asr_queue.adapters.system_clock import SystemClock
+from asr_queue.errors import RetryableError
 from asr_queue.ports import ObjectStore
 
 
@@ -12,6 +16,30 @@ def test_an_object_comes_back_as_it_was_put(store: ObjectStore) -> None:
     data = bytes(range(256)) * 5000
     store.put(key, data, content_type="audio/x-wav")
     assert store.get(key) == data
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_a_stream_comes_back_as_one_object_however_long_it_is(store: ObjectStore, count: int) -> None:
+    key = f"results/{uuid4()}/downloads/a.zip"
+    chunk = bytes(range(256)) * 2000
+    store.put_stream(key, (chunk[i:] for i in range(count)), content_type="application/zip")
+    assert store.get(key) == b"".join(chunk[i:] for i in range(count))
+    known = store.head(key)
+    assert known is not None
+    assert known.content_type == "application/zip"
+
+
+@pytest.mark.parametrize("count", [0, 40])
+def test_a_stream_that_breaks_off_leaves_nothing(store: ObjectStore, count: int) -> None:
+    def broken() -> Iterator[bytes]:
+        yield from (bytes(500_000) for _ in range(count))
+        raise RetryableError("file_not_stored", "It cannot be read right now.")
+
+    key = f"results/{uuid4()}/downloads/a.zip"
+    with pytest.raises(RetryableError, match="right now"):
+        store.put_stream(key, broken(), content_type="application/zip")
+    assert store.head(key) is None
+    assert store.abandon_all_parts(key) == 0, "it has done that itself"
 
 
 def test_an_object_that_is_not_there_is_none(store: ObjectStore) -> None:

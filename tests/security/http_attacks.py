@@ -146,6 +146,13 @@ def _ids() -> Iterable[Attack]:
     )
     retry = "/api/v1/queue/batches/$THEIR_BATCH$/retry"
     yield Attack(what="retrying another tenant's batch", status=404, code="batch_not_found", method="POST", path=retry)
+    for what, path, code, http_status in (
+        ("downloading another tenant's batch", "$THEIR_BATCH$/download", "batch_not_found", 404),
+        ("downloading an unfinished batch", "$BATCH$/download", "batch_unfinished", 409),
+        ("downloading as an archive that nobody knows", "$BATCH$/download?as=tar", "invalid_request", 422),
+        ("downloading in a format that nobody knows", "$BATCH$/download?format=../json", "invalid_request", 422),
+    ):
+        yield Attack(what=what, status=http_status, code=code, path=f"/api/v1/queue/batches/{path}")
     yield status("a file's id as a batch's", "$FILE$")
     yield fetch("a batch's id as a file's", "$BATCH$")
     yield fetch("a path upwards, encoded", "..%2F..%2Fetc%2Fpasswd", "not_found")

@@ -64,6 +64,9 @@ CASES: dict[tuple[str, str], Call | None] = {
     ("POST", "/api/v1/queue/batches/{batch_id}/items/{item_id}/cancel"): lambda client, name: client.post(
         f"/api/v1/queue/batches/{name}/items/{name}/cancel"
     ),
+    ("GET", "/api/v1/queue/batches/{batch_id}/download"): lambda client, name: client.get(
+        f"/api/v1/queue/batches/{name}/download"
+    ),
     ("GET", "/api/v1/files/{name}"): lambda client, name: client.get(f"/api/v1/files/{name}"),
     ("POST", "/api/v1/queue/submit"): _submit,
     ("GET", "/api/v1/queue/status/{batch_id}"): lambda client, name: client.get(f"/api/v1/queue/status/{name}"),

@@ -35,6 +35,7 @@ TABLE: dict[str, Rights] = {
         "Bucket/drop/*": {"s3:GetObject", "s3:DeleteObject"},
         "Bucket/results/*": {"s3:GetObject", "s3:DeleteObject"},
         "Bucket/results/*/order.json": {"s3:PutObject"},
+        "Bucket/results/*/downloads/*": {"s3:PutObject", "s3:AbortMultipartUpload"},
         **{lane: {"sqs:SendMessage", "sqs:GetQueueAttributes"} for lane in LANES},
         "ApiLogs": LOG,
     },

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import pytest
 
@@ -31,6 +32,13 @@ def test_a_word_has_a_confidence_exactly_where_the_engine_gave_one() -> None:
         {"start", "end", "text", "confidence"},
         {"start", "end", "text"},
     ]
+
+
+def test_a_transcript_of_an_hour_is_written_at_once() -> None:
+    words = [TranscriptWord(start=i, end=i + 0.5, text="word") for i in range(10_000)]
+    began_s = time.perf_counter()
+    assert len(Transcript(text="", language=None, timestamps=words).to_json()) > 300_000
+    assert time.perf_counter() - began_s < 5, "once it took time by the square of the words"
 
 
 def test_the_probability_of_a_language_is_always_said_and_a_duration_once_it_is_known() -> None:
