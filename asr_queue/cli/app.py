@@ -8,6 +8,7 @@ from typing import Annotated
 import stamina.instrumentation
 import typer
 
+from asr_queue.cli.batches import batches, cancel, retry
 from asr_queue.cli.doctor import doctor
 from asr_queue.cli.drop import drop
 from asr_queue.cli.keys import keys
@@ -27,6 +28,9 @@ app = typer.Typer(
 app.command()(transcribe)
 app.command()(drop)
 app.command()(status)
+app.command()(batches)
+app.command()(cancel)
+app.command()(retry)
 app.command()(up)
 app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")

@@ -49,6 +49,14 @@ def find_server(url: str | None, api_key: str | None) -> Server | None:
     return Server(url, api_key)
 
 
+def required_server(url: str | None, api_key: str | None) -> Server:
+    """Return the same; without one the command ends."""
+    server = find_server(url, api_key)
+    if server is None:
+        give_up(f"no server is named (--url) and none is running on {DEFAULT_DATA}")
+    return server
+
+
 @contextmanager
 def connected(server: Server) -> Iterator[Client]:
     """Yield a client for the block; an address or a key that is none ends the command."""

@@ -7,7 +7,7 @@ import typer
 from asr_queue.cli.amounts import clock
 from asr_queue.cli.ending import give_up
 from asr_queue.cli.printable import printable
-from asr_queue.cli.server import DEFAULT_DATA, KeyOption, UrlOption, connected, find_server
+from asr_queue.cli.server import KeyOption, UrlOption, connected, required_server
 from asr_queue.client import QueueClientError, StatusAnswer
 from asr_queue.domain.estimates import Basis
 
@@ -19,10 +19,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="The server's answer as JSON.")] = False,
 ) -> None:
     """Show how far a batch has come, and why items failed."""
-    server = find_server(url, api_key)
-    if server is None:
-        give_up(f"no server is named (--url) and none is running on {DEFAULT_DATA}")
-    with connected(server) as client:
+    with connected(required_server(url, api_key)) as client:
         try:
             answer = client.status(batch)
         except QueueClientError as error:

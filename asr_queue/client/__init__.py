@@ -23,13 +23,25 @@ from asr_queue.client.errors import (
 from asr_queue.client.pacing import PollPolicy, RetryPolicy
 from asr_queue.client.protocol import transcribe_item
 from asr_queue.client.results import FileProgress, FileState, ItemResult, Progress
-from asr_queue.wire.api import ItemAnswer, QueueAnswer, StatusAnswer, SubmitAnswer, SubmitItem, UploadAnswer
+from asr_queue.domain.batches import BatchStatus, Priority
+from asr_queue.wire.api import (
+    BatchAnswer,
+    ItemAnswer,
+    QueueAnswer,
+    RetryAnswer,
+    StatusAnswer,
+    SubmitAnswer,
+    SubmitItem,
+    UploadAnswer,
+)
 from asr_queue.wire.transcript import Transcript, TranscriptWord
 
 __all__ = [
     "ApiError",
     "AsyncClient",
     "BadAnswerError",
+    "BatchAnswer",
+    "BatchStatus",
     "Client",
     "DeadlineError",
     "FileProgress",
@@ -38,9 +50,11 @@ __all__ = [
     "ItemFailedError",
     "ItemResult",
     "PollPolicy",
+    "Priority",
     "Progress",
     "QueueAnswer",
     "QueueClientError",
+    "RetryAnswer",
     "RetryPolicy",
     "SourceError",
     "StatusAnswer",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,17 +12,30 @@ from asr_queue.client.caller import Caller
 from asr_queue.client.errors import DeadlineError
 from asr_queue.client.pacing import PollPolicy, PollTimer, RetryPolicy
 from asr_queue.client.protocol import (
+    batches_call,
+    cancel_call,
     delete_batch_call,
     delete_file_call,
     fetch_call,
     queue_call,
+    retry_call,
     status_call,
     submit_call,
 )
 from asr_queue.client.results import ItemResult, OnProgress
 from asr_queue.client.sources import Uploadable
 from asr_queue.client.transcription import TranscribeOptions, Transcription
-from asr_queue.wire.api import ItemAnswer, QueueAnswer, StatusAnswer, SubmitAnswer, SubmitItem, UploadAnswer
+from asr_queue.domain.batches import BatchStatus, Priority
+from asr_queue.wire.api import (
+    BatchAnswer,
+    ItemAnswer,
+    QueueAnswer,
+    RetryAnswer,
+    StatusAnswer,
+    SubmitAnswer,
+    SubmitItem,
+    UploadAnswer,
+)
 from asr_queue.wire.transcript import Transcript
 
 
@@ -91,21 +105,86 @@ class AsyncClient:
         return await self._caller.upload(source, file_name=file_name)
 
     async def submit(
-        self, items: Sequence[SubmitItem], *, label: str = "", idempotency_key: str | None = None
+        self,
+        items: Sequence[SubmitItem],
+        *,
+        label: str = "",
+        priority: Priority | str = Priority.NORMAL,
+        callback_url: str | None = None,
+        idempotency_key: str | None = None,
     ) -> SubmitAnswer:
         """Submit 1 to 1,000 items as one batch; `item_ids` of the answer are in their order.
 
         Args:
             items: `transcribe_item(file_id, ...)` makes one.
             label: at most 500 characters, for people.
+            priority: "high", "normal" or "low": how the batch stands beside others that wait.
+            callback_url: where the server is to tell that the batch has finished.
             idempotency_key: a repeated submit with the same key makes no second batch; a fresh one by default, which
                 covers the repetitions inside this call.
 
         Raises:
-            ValueError: no items, or too many, or too long a label.
+            ValueError: no items, or too many, too long a label, or a priority that is none.
         """
-        key = idempotency_key or uuid4().hex
-        return await self._caller.call(submit_call(items, label=label, idempotency_key=key))
+        call = submit_call(
+            items,
+            label=label,
+            priority=priority,
+            callback_url=callback_url,
+            idempotency_key=idempotency_key or uuid4().hex,
+        )
+        return await self._caller.call(call)
+
+    async def list_batches(
+        self,
+        *,
+        label: str | None = None,
+        state: BatchStatus | str | None = None,
+        created_from: datetime | None = None,
+        created_to: datetime | None = None,
+    ) -> AsyncGenerator[BatchAnswer, None]:
+        """Yield the batches of the key's tenant, newest first, those that were deleted aside; pages are read as needed.
+
+        Args:
+            label: exactly this one; None for any.
+            state: status of the batch: "queued", "processing", "completed", "partial" or "error"; None for any.
+            created_from: leave out those made before.
+            created_to: leave out those made then or later.
+
+        Raises:
+            ValueError: a state that is none, or a time without a zone.
+        """
+        cursor: str | None = None
+        while True:
+            call = batches_call(
+                label=label, state=state, created_from=created_from, created_to=created_to, cursor=cursor
+            )
+            page = await self._caller.call(call)
+            for batch in page.batches:
+                yield batch
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def cancel(self, batch_id: str) -> int:
+        """End what of a batch has not ended, as `error` with the code `cancelled`; return how many items that were."""
+        return (await self._caller.call(cancel_call(batch_id))).cancelled
+
+    async def cancel_item(self, batch_id: str, item_id: str) -> bool:
+        """End an item that has not ended; return whether this call did."""
+        return (await self._caller.call(cancel_call(batch_id, item_id))).cancelled > 0
+
+    async def retry_failed(self, batch_id: str, *, idempotency_key: str | None = None) -> RetryAnswer:
+        """Submit what has failed of a batch by now once more, as a new batch; what was cancelled is left out.
+
+        Args:
+            batch_id: the batch that stays as it is.
+            idempotency_key: as for `submit`.
+
+        Raises:
+            ApiError: `nothing_to_retry`; `file_expired`, where an upload is gone: then nothing is submitted.
+        """
+        return await self._caller.call(retry_call(batch_id, idempotency_key=idempotency_key or uuid4().hex))
 
     async def status(self, batch_id: str, *, wait_s: int = 0) -> StatusAnswer:
         """Return how far a batch has come, when it will be finished, and what it has cost.

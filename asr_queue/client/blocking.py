@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from anyio.from_thread import start_blocking_portal
 
@@ -13,7 +14,17 @@ from asr_queue.client.aio import AsyncClient
 from asr_queue.client.pacing import PollPolicy, RetryPolicy
 from asr_queue.client.results import ItemResult, OnProgress
 from asr_queue.client.sources import Uploadable
-from asr_queue.wire.api import ItemAnswer, QueueAnswer, StatusAnswer, SubmitAnswer, SubmitItem, UploadAnswer
+from asr_queue.domain.batches import BatchStatus, Priority
+from asr_queue.wire.api import (
+    BatchAnswer,
+    ItemAnswer,
+    QueueAnswer,
+    RetryAnswer,
+    StatusAnswer,
+    SubmitAnswer,
+    SubmitItem,
+    UploadAnswer,
+)
 from asr_queue.wire.transcript import Transcript
 
 T = TypeVar("T")
@@ -35,7 +46,7 @@ class Client:
         poll: PollPolicy | None = None,
     ) -> None:
         self._client = AsyncClient(base_url, api_key, request_timeout_s=request_timeout_s, retry=retry, poll=poll)
-        self._runs: set[AsyncGenerator[ItemResult, None]] = set()
+        self._runs: set[AsyncGenerator[Any, None]] = set()
         self._stack = ExitStack()
         self._portal = self._stack.enter_context(start_blocking_portal("asyncio", name="asr-queue-client"))
         self._stack.callback(lambda: self._run(self._client.aclose))
@@ -65,10 +76,49 @@ class Client:
         return self._run(partial(self._client.upload, source, file_name=file_name))
 
     def submit(
-        self, items: Sequence[SubmitItem], *, label: str = "", idempotency_key: str | None = None
+        self,
+        items: Sequence[SubmitItem],
+        *,
+        label: str = "",
+        priority: Priority | str = Priority.NORMAL,
+        callback_url: str | None = None,
+        idempotency_key: str | None = None,
     ) -> SubmitAnswer:
         """Submit 1 to 1,000 items as one batch; `item_ids` of the answer are in their order."""
-        return self._run(partial(self._client.submit, items, label=label, idempotency_key=idempotency_key))
+        return self._run(
+            partial(
+                self._client.submit,
+                items,
+                label=label,
+                priority=priority,
+                callback_url=callback_url,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    def list_batches(
+        self,
+        *,
+        label: str | None = None,
+        state: BatchStatus | str | None = None,
+        created_from: datetime | None = None,
+        created_to: datetime | None = None,
+    ) -> Iterator[BatchAnswer]:
+        """Yield the batches of the key's tenant, newest first; pages are read as needed."""
+        batches = self._client.list_batches(label=label, state=state, created_from=created_from, created_to=created_to)
+        return self._pulled(batches)
+
+    def cancel(self, batch_id: str) -> int:
+        """End what of a batch has not ended; return how many items that were."""
+        return self._run(partial(self._client.cancel, batch_id))
+
+    def cancel_item(self, batch_id: str, item_id: str) -> bool:
+        """End an item that has not ended; return whether this call did."""
+        return self._run(partial(self._client.cancel_item, batch_id, item_id))
+
+    def retry_failed(self, batch_id: str, *, idempotency_key: str | None = None) -> RetryAnswer:
+        """Submit what has failed of a batch by now once more, as a new batch."""
+        return self._run(partial(self._client.retry_failed, batch_id, idempotency_key=idempotency_key))
 
     def status(self, batch_id: str, *, wait_s: int = 0) -> StatusAnswer:
         """Return how far a batch has come, when it will be finished, and what it has cost."""
@@ -119,8 +169,8 @@ class Client:
 
         return self._pulled(results)
 
-    def _pulled(self, results: AsyncGenerator[ItemResult, None]) -> Iterator[ItemResult]:
-        async def next_result() -> ItemResult | None:
+    def _pulled(self, results: AsyncGenerator[T, None]) -> Iterator[T]:
+        async def next_result() -> T | None:
             return await anext(results, None)
 
         self._runs.add(results)

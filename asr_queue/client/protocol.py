@@ -3,31 +3,38 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Generic, Literal, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ValidationError
 
 from asr_queue.client.errors import ApiError, BadAnswerError
+from asr_queue.domain.batches import BatchStatus, Priority
 from asr_queue.wire.api import (
     MAX_CUSTOM_ID_CHARS,
+    BatchesAnswer,
+    CancelAnswer,
     ItemAnswer,
     PresignAnswer,
     PresignRequest,
     Problem,
     QueueAnswer,
+    RetryAnswer,
     StatusAnswer,
     SubmitAnswer,
     SubmitItem,
     SubmitRequest,
     UploadAnswer,
 )
+from asr_queue.wire.times import iso
 from asr_queue.wire.transcript import Transcript
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
+_BATCHES_A_PAGE: Final = 100
 _MAX_DETAIL_CHARS: Final = 300
 """How much of an answer that is no problem document is shown to people."""
 
@@ -89,13 +96,20 @@ def complete_call(file_id: str) -> Call[UploadAnswer]:
     return Call(method="POST", path=f"/api/v1/files/{quote(file_id, safe='')}/complete", read=_reader(UploadAnswer))
 
 
-def submit_call(items: Sequence[SubmitItem], *, label: str, idempotency_key: str) -> Call[SubmitAnswer]:
+def submit_call(
+    items: Sequence[SubmitItem],
+    *,
+    label: str,
+    idempotency_key: str,
+    priority: Priority | str = Priority.NORMAL,
+    callback_url: str | None = None,
+) -> Call[SubmitAnswer]:
     """Step 2.
 
     Raises:
-        ValueError: no items, more than 1,000, or a label of more than 500 characters.
+        ValueError: no items, more than 1,000, a label of more than 500 characters, or a priority that is none.
     """
-    request = SubmitRequest(label=label, items=list(items))
+    request = SubmitRequest(label=label, items=list(items), priority=Priority(priority), callback_url=callback_url)
 
     def read(body: bytes) -> SubmitAnswer:
         answer = _reader(SubmitAnswer)(body)
@@ -110,6 +124,47 @@ def submit_call(items: Sequence[SubmitItem], *, label: str, idempotency_key: str
         headers={"Content-Type": "application/json", "Idempotency-Key": idempotency_key},
         body=request.model_dump_json().encode(),
     )
+
+
+def batches_call(
+    *,
+    label: str | None,
+    state: BatchStatus | str | None,
+    created_from: datetime | None,
+    created_to: datetime | None,
+    cursor: str | None,
+) -> Call[BatchesAnswer]:
+    """Ask for a page of the list of batches.
+
+    Raises:
+        ValueError: a state that is none, or a time without a zone.
+    """
+    for instant in (created_from, created_to):
+        if instant is not None and instant.tzinfo is None:
+            raise ValueError(f"{instant} has no time zone")
+    query = {
+        "label": label,
+        "state": None if state is None else BatchStatus(state).value,
+        "created_from": None if created_from is None else iso(created_from),
+        "created_to": None if created_to is None else iso(created_to),
+        "limit": _BATCHES_A_PAGE,
+        "cursor": cursor,
+    }
+    told = urlencode({name: value for name, value in query.items() if value is not None})
+    return Call(method="GET", path=f"/api/v1/queue/batches?{told}", read=_reader(BatchesAnswer))
+
+
+def cancel_call(batch_id: str, item_id: str | None = None) -> Call[CancelAnswer]:
+    """End what of a batch, or an item of it, has not ended."""
+    item = "" if item_id is None else f"/items/{quote(item_id, safe='')}"
+    return Call(method="POST", path=f"{_batch_path(batch_id)}{item}/cancel", read=_reader(CancelAnswer), body=b"")
+
+
+def retry_call(batch_id: str, *, idempotency_key: str) -> Call[RetryAnswer]:
+    """Submit what has failed of a batch once more."""
+    headers = {"Idempotency-Key": idempotency_key}
+    path = f"{_batch_path(batch_id)}/retry"
+    return Call(method="POST", path=path, read=_reader(RetryAnswer), headers=headers, body=b"")
 
 
 def status_call(batch_id: str, *, wait_s: int = 0) -> Call[StatusAnswer]:
@@ -153,7 +208,7 @@ def delete_file_call(item: ItemAnswer | str) -> Call[None]:
 
 def delete_batch_call(batch_id: str) -> Call[None]:
     """Remove a batch."""
-    return Call(method="DELETE", path=f"/api/v1/queue/batches/{quote(batch_id, safe='')}", read=_nothing)
+    return Call(method="DELETE", path=_batch_path(batch_id), read=_nothing)
 
 
 def as_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
@@ -187,6 +242,10 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
 def displayable(name: str, *, max_chars: int = MAX_CUSTOM_ID_CHARS) -> str:
     """Return a file name as text that UTF-8 can carry: at most `max_chars`, its end kept."""
     return name.encode("utf-8", "replace").decode()[-max_chars:]
+
+
+def _batch_path(batch_id: str) -> str:
+    return f"/api/v1/queue/batches/{quote(batch_id, safe='')}"
 
 
 def _file_path(item: ItemAnswer | str) -> str:

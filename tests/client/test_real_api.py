@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
 from asr_queue.adapters.memory_workers import MemoryWorkerRegistry
-from asr_queue.client import ApiError, AsyncClient, Client, transcribe_item
+from asr_queue.client import ApiError, AsyncClient, Client, Priority, SubmitAnswer, transcribe_item
 from asr_queue.domain.items import ItemError, Operation
 from asr_queue.usecases.manage_keys import create_key
 from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
@@ -39,13 +40,16 @@ class Running:
 
 
 def work(wired: Services, queue: MemoryQueue, ended: threading.Event) -> None:
-    """Transcribe what the queue holds: an upload's text is its bytes, and `bad` is no audio."""
+    """Transcribe what the queue holds: an upload's text is its bytes, `bad` is no audio, and `long` takes for ever."""
     while not ended.wait(0.01):
         for delivery in queue.receive(max_messages=10, wait_s=0):
             message = ItemMessage.parse(delivery.body)
             item = wired.table.claim_item(message.batch_id, message.index, now=wired.clock.now())
-            assert item is not None
+            if item is None:
+                continue  # cancelled
             text = (wired.store.get(item.upload_key) or b"").decode()
+            if text == "long":
+                continue
             if text == "bad":
                 outcome = Outcome(item=item, error=ItemError("invalid_audio", "Invalid audio format: not audio"))
             else:
@@ -176,3 +180,70 @@ def test_access_is_told_from_a_refused_key_and_a_wrong_address(running: Running)
     assert asyncio.run(code_of(running.url, running.api_key)) is None
     assert asyncio.run(code_of(running.url, "wrong")) == "unauthorized"
     assert asyncio.run(code_of(f"{running.url}/api/v1", running.api_key)) == "not_found"
+
+
+class TestControl:
+    def submit(self, client: Client, *texts: bytes, **told: str) -> SubmitAnswer:
+        items = [transcribe_item(client.upload(text).file_id, custom_id=text.decode()) for text in texts]
+        return client.submit(items, **told)
+
+    def test_batches_are_listed_newest_first_over_all_pages(self, client: Client, running: Running) -> None:
+        upload = client.upload(b"hello")
+        ids = []
+        for number in range(103):
+            ids.append(client.submit([transcribe_item(upload.file_id)], label=f"{number % 2}").batch_id)
+            running.clock.advance(0.001)
+        assert [batch.batch_id for batch in client.list_batches()] == ids[::-1]
+        assert [batch.batch_id for batch in client.list_batches(label="1")] == ids[1::2][::-1]
+        newest = next(iter(client.list_batches()))
+        assert (newest.batch_id, newest.label, newest.total) == (ids[-1], "0", 1)
+        made_at = datetime.fromisoformat(newest.created_at)
+        assert [batch.batch_id for batch in client.list_batches(created_from=made_at)] == ids[-1:]
+        assert len(list(client.list_batches(created_to=made_at))) == 102
+
+    def test_the_asynchronous_client_lists_cancels_and_retries_too(self, running: Running) -> None:
+        async def steps() -> list[str]:
+            async with AsyncClient(running.url, running.api_key, retry=RETRY, poll=POLL) as client:
+                items = [transcribe_item((await client.upload(text)).file_id) for text in (b"bad", b"long")]
+                first = await client.submit(items, priority=Priority.LOW)
+                while (await client.status(first.batch_id)).failed == 0:
+                    await asyncio.sleep(0.01)
+                assert await client.cancel(first.batch_id) == 1
+                running.clock.advance(1)
+                second = await client.retry_failed(first.batch_id)
+                await client.wait(second.batch_id, deadline_s=60)
+                assert (second.retry_of, second.total_items) == (first.batch_id, 1)
+                return [f"{batch.status} {batch.priority}" async for batch in client.list_batches(state="error")]
+
+        assert asyncio.run(steps()) == ["error low", "error low"]
+
+    def test_a_batch_or_an_item_is_cancelled_once(self, client: Client) -> None:
+        submitted = self.submit(client, b"long", b"long too"[:4], b"hello")
+        assert client.cancel_item(submitted.batch_id, submitted.item_ids[0])
+        assert not client.cancel_item(submitted.batch_id, submitted.item_ids[0])
+        while client.status(submitted.batch_id).completed == 0:
+            time.sleep(0.01)
+        assert client.cancel(submitted.batch_id) == 1
+        assert client.cancel(submitted.batch_id) == 0
+        codes = [item.error_code for item in client.wait(submitted.batch_id).items]
+        assert codes == ["cancelled", "cancelled", None]
+
+    def test_what_failed_is_retried_and_where_nothing_did_the_server_says_so(self, client: Client) -> None:
+        submitted = self.submit(client, b"bad", b"hello", priority="high")
+        client.wait(submitted.batch_id, deadline_s=60)
+        again = client.retry_failed(submitted.batch_id, idempotency_key="once")
+        assert client.retry_failed(submitted.batch_id, idempotency_key="once") == again
+        assert [item.custom_id for item in client.wait(again.batch_id, deadline_s=60).items] == ["bad"]
+        fine = self.submit(client, b"hello")
+        client.wait(fine.batch_id, deadline_s=60)
+        with pytest.raises(ApiError) as raised:
+            client.retry_failed(fine.batch_id)
+        assert (raised.value.status, raised.value.code) == (409, "nothing_to_retry")
+
+    def test_what_no_server_could_understand_is_refused_before_it_is_sent(self, client: Client) -> None:
+        with pytest.raises(ValueError, match="urgent"):
+            client.submit([transcribe_item("x")], priority="urgent")
+        with pytest.raises(ValueError, match="paused"):
+            next(client.list_batches(state="paused"))
+        with pytest.raises(ValueError, match="time zone"):
+            next(client.list_batches(created_from=datetime(2026, 1, 31)))
