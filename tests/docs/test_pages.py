@@ -156,7 +156,9 @@ def test_links_lead_somewhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", pages.names())
 def test_commands_within_sentences_exist(name: str) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for code in pages.inline(name):
+        assert set(re.findall(r"asr-queue\[([\w-]+)\]", code)) <= set(extras), f"{name}: `{code}`"
         words = code.split()
         if words[0] == "make" and len(words) > 1:
             made = subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True, check=False)
