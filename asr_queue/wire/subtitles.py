@@ -25,6 +25,10 @@ _MIN_CUE_S: Final = 1.0
 _SENTENCE_ENDS: Final = (".", "!", "?", "…", "。", "！", "？", "।", "؟", "։")
 _INVISIBLE: Final = frozenset({"Mn", "Me", "Cf"})
 _CLOSERS: Final = "\"'”’»)]」』"
+_TITLES: Final = frozenset(
+    ("mr.", "mrs.", "ms.", "dr.", "prof.", "st.", "sr.", "sra.", "m.", "mme.", "mlle.", "sig.", "dott.")
+)
+"""Written with a point, and followed by a name."""
 _MAX_SEGMENT_S: Final = 30.0
 
 Words: TypeAlias = Sequence[TranscriptWord]
@@ -156,7 +160,13 @@ def _grouped(words: Words, must_break: _Rule) -> Iterator[list[TranscriptWord]]:
 
 def _is_heard_break(group: Words, word: TranscriptWord) -> bool:
     last = group[-1]
-    return last.text.strip().rstrip(_CLOSERS).endswith(_SENTENCE_ENDS) or word.start - last.end >= _PAUSE_S
+    return word.start - last.end >= _PAUSE_S or _is_sentence_end(last.text.strip().rstrip(_CLOSERS), word.text.strip())
+
+
+def _is_sentence_end(last: str, following: str) -> bool:
+    if last.endswith(".") and (last.casefold() in _TITLES or following[:1].islower()):
+        return False
+    return last.endswith(_SENTENCE_ENDS)
 
 
 def _filled(words: Sequence[str], joint: str, limit: int = MAX_LINE_CHARS) -> list[str]:

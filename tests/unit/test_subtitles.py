@@ -23,6 +23,11 @@ def test_a_sentence_ends_its_cue() -> None:
     assert [cue.lines for cue in cues] == [('He said "no."',), ("She said yes!",), ("Did they?",)]
 
 
+def test_a_title_or_an_abbreviation_inside_a_sentence_ends_none() -> None:
+    cues = cues_of(spoken("And Mr. Dashwood came, etc. and so on. Yes."))
+    assert [cue.lines for cue in cues] == [("And Mr. Dashwood came, etc. and so on.",), ("Yes.",)]
+
+
 def test_a_pause_ends_a_cue() -> None:
     words = [
         TranscriptWord(start=0, end=1, text="before"),
