@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import RedirectResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
 from asr_queue.domain.batches import BatchStatus
@@ -17,7 +17,7 @@ from asr_queue.wire.api import MAX_LABEL_CHARS, BatchesAnswer, CancelAnswer, Ret
 from asr_queue.wire.downloads import Archive
 from asr_queue.wire.formats import Format
 from handlers.access import Limited, Reader, Uploader, Wired
-from handlers.answers import INERT, attachment
+from handlers.answers import ELSEWHERE, INERT, attachment, elsewhere
 from handlers.examples import BATCHES, CANCELLED, DOWNLOADED, RETRIED, problems
 from handlers.observability import count
 from handlers.schemas import link
@@ -102,7 +102,7 @@ def cancel_one(request: Request, wired: Wired, tenant: Uploader, batch_id: str, 
             "description": "A file or a line an item, in the order of the submit",
             "content": {Archive.ZIP.media_type: {}, Archive.JSONL.media_type: {"example": DOWNLOADED}},
         },
-        307: {"description": "It is too large for an answer; `Location` has it, for a minute, without the key"},
+        **ELSEWHERE,
         **problems(401, 404, 409, 410, 422, 429, 503),
     },
 )
@@ -136,7 +136,7 @@ def download(
     link = keep_download(
         asked, chunks, store=wired.store, presigner=wired.presigner, table=wired.table, clock=wired.clock
     )
-    return RedirectResponse(link, headers=INERT)
+    return elsewhere(request, link)
 
 
 def _begin(chunks: Iterator[bytes], most_bytes: int) -> tuple[list[bytes], bool]:

@@ -143,7 +143,7 @@ function stepsOf(batch, answer) {
     put(answer, `${count(cancelled, "recording")} cancelled.`);
   });
   return [
-    batch.completed > 0 && h("span", { className: "row" }, format.field, h("button", { type: "button", className: "primary", id: "zip", "data-focus": "zip", onclick: save }, "Download all")),
+    isFinished(batch) && batch.completed > 0 && h("span", { className: "row" }, format.field, h("button", { type: "button", className: "primary", id: "zip", "data-focus": "zip", onclick: save }, "Download all")),
     isFinished(batch) && batch.items.some(canBeTried) && h("button", { type: "button", id: "again", "data-focus": "again", onclick: again }, "Try the failed ones again"),
     !isFinished(batch) && h("button", { type: "button", id: "cancel", "data-focus": "cancel", onclick: cancel }, "Cancel what is left"),
   ];

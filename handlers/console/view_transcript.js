@@ -59,7 +59,7 @@ function shown({ item, name, transcript, undo }) {
   ]);
   const text = reader(transcript, words);
   const player = listener({ item, name, text, words, undo });
-  return [about, ...remarks(transcript), tools({ item, name, transcript, words }), ...player, text.element];
+  return [about, ...remarks(transcript), tools({ item, name, transcript, words }), ...player, text.legend, text.element].filter(Boolean);
 }
 
 /** What is to be known of this text before it is relied on. */
@@ -97,9 +97,9 @@ function reader(transcript, words) {
   );
   const isUnsure = buttons.some((button) => button.dataset.unsure);
   const legend = h("p", { className: "hint" }, "A dotted line is under words that the recogniser is not sure of.");
-  const element = h("div", { className: "transcript", lang: code, dir: "auto" }, words.length ? spoken : plain, isUnsure && legend);
+  const element = h("div", { className: "transcript", lang: code, dir: "auto" }, words.length ? spoken : plain);
   const showPlain = (isPlain) => element.firstElementChild.replaceWith(isPlain ? plain : spoken);
-  return { element, spoken, buttons, showPlain };
+  return { element, spoken, buttons, showPlain, legend: isUnsure && legend };
 }
 
 /** The recording itself: the file of this tab, else the server's while it has it, else one that is chosen again. */

@@ -173,6 +173,17 @@ class TestTooLargeForAnAnswer:
         system.clock.advance(60)
         assert presigner.get(answer.headers["location"])[0] == 403
 
+    def test_who_cannot_look_at_a_redirect_is_told_the_link_and_led_nowhere(
+        self, system: System, narrow: Services
+    ) -> None:
+        presigner = system.wired.presigner
+        assert isinstance(presigner, MemoryPresigner)
+        batch_id = finished(system, *["word " * 2000] * 20)
+        path = f"/api/v1/queue/batches/{batch_id}/download"
+        answer = system.api.get(path, headers={"Prefer": "no-redirect"}, follow_redirects=False)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert presigner.get(answer.headers["location"])[0] == 200
+
     def test_what_was_written_expires_as_a_file_does_or_goes_with_the_batch(
         self, system: System, narrow: Services
     ) -> None:

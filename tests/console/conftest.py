@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.e2e.conftest import Stack, running
 
@@ -16,6 +16,7 @@ SCREENSHOTS = Path(__file__).parents[2] / "build" / "console"
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 PATIENCE_MS = 90_000
 INLINE_MAX_BYTES = 100_000
+expect.set_options(timeout=30_000)  # of a machine that does other things as well
 _OPTIONS = [
     "--no-sandbox",  # CI is root
     "--disable-gpu",
