@@ -15,6 +15,7 @@ from handlers.examples import problems as problem_examples
 from handlers.observability import logger
 from handlers.openai import batches as openai_batches
 from handlers.openai import files as openai_files
+from handlers.openai import models as openai_models
 from handlers.openai import transcriptions
 
 app = FastAPI(
@@ -28,6 +29,7 @@ app.include_router(queue.router)
 app.include_router(transcriptions.router)
 app.include_router(openai_files.router)
 app.include_router(openai_batches.router)
+app.include_router(openai_models.router)
 app.include_router(batches.router)
 app.include_router(console_page.router)
 app.include_router(queue_state.router)

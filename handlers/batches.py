@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 
 from asr_queue.domain.batches import BatchStatus
 from asr_queue.usecases.cancel_items import cancel_items
@@ -29,6 +29,16 @@ _AT_ONCE_BYTES: Final = 1_000_000
 """What is answered in one piece, so that a failure of the store is an error and no broken stream."""
 
 
+def _no_number(sent: object) -> object:
+    """Pass on what is no number: that would be read as seconds since 1970, of which the description knows nothing."""
+    if isinstance(sent, str) and "-" not in sent.lstrip("-"):
+        raise ValueError("an instant such as 2026-01-31T12:00:00Z is wanted")
+    return sent
+
+
+_Instant = Annotated[AwareDatetime, BeforeValidator(_no_number)]
+
+
 @router.get(
     "",
     operation_id="list_batches",
@@ -42,8 +52,8 @@ def batches(
     tenant: Uploader,
     label: Annotated[str | None, Query(max_length=MAX_LABEL_CHARS, description="Exactly this one.")] = None,
     state: Annotated[BatchStatus | None, Query(description="Status of the batch.")] = None,
-    created_from: Annotated[AwareDatetime | None, Query(description="Made then or later.")] = None,
-    created_to: Annotated[AwareDatetime | None, Query(description="Made before.")] = None,
+    created_from: Annotated[_Instant | None, Query(description="Made then or later.")] = None,
+    created_to: Annotated[_Instant | None, Query(description="Made before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[
         str | None, Query(max_length=_MAX_CURSOR_CHARS, description="`next_cursor` of the page before.")

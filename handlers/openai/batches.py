@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 
 from asr_queue.errors import CallerError
 from asr_queue.usecases.cancel_items import cancel_items
 from asr_queue.usecases.fetch_file import fetch_file
 from asr_queue.usecases.lines_batch import described, load_lines
+from asr_queue.usecases.list_lines import list_lines
 from asr_queue.usecases.submit_lines import Access, submit_lines
-from asr_queue.wire.openai import BatchObject, BatchRequest
+from asr_queue.wire.openai import MAX_ID_CHARS, BatchList, BatchObject, BatchRequest
 from asr_queue.wire.openai_requests import read_batch, read_lines
 from asr_queue.wire.submits import MAX_BODY_BYTES
 from handlers.access import Wired
@@ -70,6 +71,39 @@ def create(
     if submitted.unsent:
         logger.warning("messages_not_sent", extra={**request.state.ids, "unsent": submitted.unsent})
     return _described(batch_id, tenant, wired)
+
+
+@router.get(
+    "",
+    operation_id="openai_list_batches",
+    summary="List batches",
+    response_model=BatchList,
+    responses=errors(401, 404, 422, 429, 503),
+)
+def list_(
+    wired: Wired,
+    tenant: Tenant,
+    after: Annotated[str | None, Query(max_length=MAX_ID_CHARS)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> BatchList:
+    """Return the batches of lines that have not expired, newest first; others are in the native list."""
+    found, has_more = list_lines(
+        tenant=tenant,
+        after=after,
+        limit=limit,
+        listing=wired.listing,
+        store=wired.store,
+        table=wired.table,
+        clock=wired.clock,
+        file_ttl_s=wired.settings.file_ttl_s,
+    )
+    data = [described(one) for one in found]
+    return BatchList(
+        data=data,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+        has_more=has_more,
+    )
 
 
 @router.get(

@@ -98,3 +98,4 @@ BATCH: Final = {
     "request_counts": {"total": 20, "completed": 20, "failed": 0},
     "metadata": {"project": "interviews"},
 }
+MODEL: Final = {"id": "whisper-1", "object": "model", "created": 1_677_532_384, "owned_by": "asr-queue"}

@@ -16,7 +16,7 @@ from asr_queue.usecases.delete_file import delete_file
 from asr_queue.usecases.fetch_file import fetch_file, find_file
 from asr_queue.usecases.lines_batch import MadeFile, find_made, lines_of
 from asr_queue.usecases.list_uploads import list_uploads
-from asr_queue.wire.openai import FileDeleted, FileList, FileObject, Purpose
+from asr_queue.wire.openai import MAX_ID_CHARS, FileDeleted, FileList, FileObject, Purpose
 from handlers.access import Wired
 from handlers.answers import INERT
 from handlers.files import checked_name, checked_type
@@ -100,7 +100,7 @@ def list_(
     wired: Wired,
     tenant: Tenant,
     purpose: Purpose | None = None,
-    after: Annotated[str | None, Query(max_length=64)] = None,
+    after: Annotated[str | None, Query(max_length=MAX_ID_CHARS)] = None,
     limit: Annotated[int, Query(ge=1, le=_MOST_FILES)] = _MOST_FILES,
     order: Literal["asc", "desc"] = "desc",
 ) -> FileList:

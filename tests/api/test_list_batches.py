@@ -175,3 +175,9 @@ def test_a_query_that_makes_no_sense_is_refused_by_its_name(system: System, quer
 @pytest.mark.parametrize("key_scope", ["upload"], indirect=True)
 def test_listing_needs_a_key_wherever_others_do_not(system: System) -> None:
     assert system.anonymous.get(PATH).status_code == 401
+
+
+@pytest.mark.parametrize("sent", ["0.5", "-1", "1769860800", "2026-01-31T12:00:00", "yesterday"])
+def test_an_instant_is_no_number_and_says_where_it_is(system: System, sent: str) -> None:
+    answer = system.api.get("/api/v1/queue/batches", params={"created_to": sent})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from asr_queue.domain.items import ItemError
 from asr_queue.domain.quotas import Limits
+from asr_queue.domain.workers import WorkerReport
 from asr_queue.errors import RetryableError
 from asr_queue.usecases.claim_item import claim_item
 from asr_queue.usecases.manage_keys import create_key
@@ -379,6 +380,40 @@ class TestBatches:
         purge_tenant("acme", store=system.store, table=system.table, clock=system.clock)
         assert system.store.list_keys("") == []
 
+    def test_batches_are_listed_page_by_page(self, system: System) -> None:
+        ids = []
+        for _ in range(5):
+            ids.append(created(system.api, line(file_id=upload(system.api)["id"]))["id"])
+            system.submit(system.upload())
+            system.clock.advance(1)
+        created(system.stranger, line(file_id=upload(system.stranger)["id"]))
+        finish(system)
+
+        def listed(**query: Any) -> tuple[list[str], bool]:
+            told = system.api.get(BATCHES, params=query).json()
+            found = [batch["id"] for batch in told["data"]]
+            assert (told["object"], told["first_id"], told["last_id"]) == ("list", found[0], found[-1])
+            return found, told["has_more"]
+
+        assert listed() == (ids[::-1], False)
+        assert listed(limit=2) == ([ids[4], ids[3]], True)
+        assert listed(limit=2, after=ids[3]) == ([ids[2], ids[1]], True)
+        assert listed(limit=2, after=ids[1]) == ([ids[0]], False)
+        system.api.delete(f"/api/v1/queue/batches/{ids[3]}")
+        assert listed(after=ids[3])[0] == ids[2::-1], "a page goes on behind a batch that has gone since"
+        refused(system.api.get(BATCHES, params={"after": NOBODY}), 404, "batch_not_found")
+        refused(system.api.get(BATCHES, params={"limit": 101}), 422, "invalid_request", param="limit")
+        system.clock.advance(FILE_TTL_S)
+        empty = {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+        assert system.api.get(BATCHES).json() == empty
+
+    def test_batches_of_lines_are_found_behind_hundreds_of_others(self, system: System) -> None:
+        made = created(system.api, line(file_id=upload(system.api)["id"]))["id"]
+        file_id = system.upload()
+        for _ in range(250):
+            system.submit(file_id)
+        assert [batch["id"] for batch in system.api.get(BATCHES).json()["data"]] == [made]
+
     def test_a_native_batch_is_none_of_lines(self, system: System) -> None:
         native = system.submit(system.upload())["batch_id"]
         refused(system.api.get(f"{BATCHES}/{native}"), 404, "batch_not_found")
@@ -421,3 +456,27 @@ class TestBatches:
         made = system.anonymous.get(FILES, headers=bearer(system.api))
         assert made.status_code == 200
         refused(system.anonymous.get(FILES), 401, "unauthorized")
+
+
+class TestModels:
+    def test_there_is_the_name_that_always_works_and_the_engines_that_run(self, system: System) -> None:
+        def names() -> list[str]:
+            return [model["id"] for model in system.api.get("/v1/models").json()["data"]]
+
+        assert names() == ["whisper-1"]
+        now = system.clock.now()
+        for worker_id, engine in (("a", "whisper"), ("b", "qwen3-asr"), ("c", "whisper")):
+            report = WorkerReport(
+                worker_id=worker_id, engine=engine, started_at=now, seen_at=now, held_items=0, micro_batch_max=16
+            )
+            system.wired.registry.report(report)
+        assert names() == ["whisper-1", "qwen3-asr", "whisper"]
+        told = system.api.get("/v1/models/qwen3-asr").json()
+        assert told == {
+            "id": "qwen3-asr",
+            "object": "model",
+            "created": int(now.timestamp()),
+            "owned_by": "asr-queue",
+        }
+        assert system.api.get("/v1/models/whisper-1").status_code == 200
+        refused(system.api.get("/v1/models/gpt-7"), 404, "model_not_found")

@@ -98,6 +98,12 @@ class TestPython:
         told = client.audio.transcriptions.create(file=weasels, model="whisper-1", language="en", prompt="eaten")
         assert told.text == "Weasels have eaten our phone system."
 
+    def test_the_engines_that_run_are_its_models(self, client: openai.OpenAI) -> None:
+        assert [model.id for model in client.models.list()] == ["whisper-1", "whisper"]
+        assert client.models.retrieve("whisper").owned_by == "asr-queue"
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve("gpt-7")
+
     def test_its_errors_are_those_that_it_knows(self, client: openai.OpenAI, whisper_stack: Stack) -> None:
         with pytest.raises(openai.UnprocessableEntityError) as bad_audio:
             client.audio.transcriptions.create(file=b"no audio", model="whisper-1")
@@ -192,6 +198,7 @@ class TestPythonBatches:
             metadata={"project": "test"},
         )
         assert batch.status == "in_progress"
+        assert next(iter(client.batches.list(limit=1))).id == batch.id
         ended = finished(client, batch)
         assert (ended.status, ended.metadata) == ("completed", {"project": "test"})
         assert ended.request_counts is not None

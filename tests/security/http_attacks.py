@@ -665,6 +665,9 @@ def _lines() -> Iterable[Attack]:
         "a page behind another tenant's file": (f"{OPENAI_FILES}?after=$THEIR_LINES$", 404, "file_not_found"),
         "a page of less than nothing": (f"{OPENAI_FILES}?limit=-1", 422, "invalid_request"),
         "a page of 10^300 files": (f"{OPENAI_FILES}?limit=1{'0' * 300}", 422, "invalid_request"),
+        "a page behind another tenant's batch": (f"{OPENAI_BATCHES}?after=$THEIR_BATCH$", 404, "batch_not_found"),
+        "a page of 101 batches": (f"{OPENAI_BATCHES}?limit=101", 422, "invalid_request"),
+        "a model that nobody has": ("/v1/models/..%252F..%252Fetc%252Fpasswd", 404, "model_not_found"),
         "files for a purpose that is a prefix": (f"{OPENAI_FILES}?purpose=../other", 422, "invalid_request"),
     }
     for what, (path, status, code) in rows.items():

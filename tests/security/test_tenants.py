@@ -78,6 +78,9 @@ CASES: dict[tuple[str, str], Call | None] = {
     ("GET", "/v1/files/{file_id}/content"): lambda client, name: client.get(f"/v1/files/{name}/content"),
     ("DELETE", "/v1/files/{file_id}"): lambda client, name: client.delete(f"/v1/files/{name}"),
     ("POST", "/v1/batches"): lambda client, name: client.post("/v1/batches", json=_lines_of(name)),
+    ("GET", "/v1/batches"): lambda client, name: client.get("/v1/batches", params={"after": name}),
+    ("GET", "/v1/models"): None,
+    ("GET", "/v1/models/{model}"): lambda client, name: client.get(f"/v1/models/{name}"),
     ("GET", "/v1/batches/{batch_id}"): lambda client, name: client.get(f"/v1/batches/{name}"),
     ("POST", "/v1/batches/{batch_id}/cancel"): lambda client, name: client.post(f"/v1/batches/{name}/cancel"),
     ("GET", "/api/v1/health"): None,
@@ -90,6 +93,7 @@ NAMELESS = {
     ("POST", "/v1/audio/transcriptions"),
     ("GET", "/api/v1/queue"),
     ("POST", "/v1/files"),
+    ("GET", "/v1/models"),
     ("GET", "/api/v1/health"),
 }
 OPEN = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc", "/console", "/console/{name}"}
