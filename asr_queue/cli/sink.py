@@ -1,13 +1,13 @@
 """Where transcripts go: to standard output, or to a file each."""
 
 from pathlib import Path
-from uuid import uuid4
 
 from asr_queue.cli.formats import as_json_line, printed
 from asr_queue.cli.recordings import Recording
 from asr_queue.cli.screen import Screen
 from asr_queue.client import ItemResult, QueueClientError
 from asr_queue.client.protocol import displayable
+from asr_queue.client.saving import whole_file
 from asr_queue.errors import CallerError
 from asr_queue.wire.formats import Format
 
@@ -59,9 +59,5 @@ class Sink:
 def _write(path: Path, text: str) -> None:
     """Write a file so that a reader sees all of it or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{uuid4().hex}.tmp")
-    try:
-        unfinished.write_bytes(text.encode())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(text.encode())

@@ -16,6 +16,7 @@ from asr_queue.client.protocol import (
     cancel_call,
     delete_batch_call,
     delete_file_call,
+    download_path,
     fetch_call,
     queue_call,
     retry_call,
@@ -23,6 +24,7 @@ from asr_queue.client.protocol import (
     submit_call,
 )
 from asr_queue.client.results import ItemResult, OnProgress
+from asr_queue.client.saving import whole_file
 from asr_queue.client.sources import Uploadable
 from asr_queue.client.transcription import TranscribeOptions, Transcription
 from asr_queue.domain.batches import BatchStatus, Priority
@@ -36,6 +38,8 @@ from asr_queue.wire.api import (
     SubmitItem,
     UploadAnswer,
 )
+from asr_queue.wire.downloads import Archive
+from asr_queue.wire.formats import Format
 from asr_queue.wire.transcript import Transcript
 
 
@@ -241,6 +245,35 @@ class AsyncClient:
             ApiError: `file_in_use`, where an unfinished item needs the upload.
         """
         await self._caller.call(delete_file_call(item))
+
+    async def download_batch(
+        self,
+        batch_id: str,
+        path: str | Path,
+        *,
+        form: Format | str = Format.JSON,
+        archive: Archive | str = Archive.ZIP,
+    ) -> Path:
+        """Write every transcript of a finished batch into one file, as it comes; return its path.
+
+        The file appears whole or not at all. Items without a transcript are in it, with why.
+
+        Args:
+            batch_id: what `submit` answered.
+            path: where to; a file that is there already is replaced.
+            form: of each transcript: json, verbose_json, txt, srt or vtt.
+            archive: of all of them: zip, a file an item; or jsonl, a line an item.
+
+        Raises:
+            ValueError: there is no such format or archive.
+            OSError: the file cannot be written.
+            ApiError: `batch_unfinished`, where an item has not ended.
+        """
+        address = download_path(batch_id, Format(form), Archive(archive))
+        path = Path(path)
+        with whole_file(path) as file:
+            await self._caller.download(address, file)
+        return path
 
     async def delete_batch(self, batch_id: str) -> None:
         """Remove a batch with its transcripts; what of it is not finished is given up. Its uploads stay."""

@@ -25,6 +25,8 @@ from asr_queue.wire.api import (
     SubmitItem,
     UploadAnswer,
 )
+from asr_queue.wire.downloads import Archive
+from asr_queue.wire.formats import Format
 from asr_queue.wire.transcript import Transcript
 
 T = TypeVar("T")
@@ -139,6 +141,17 @@ class Client:
     def delete_file(self, item: ItemAnswer | str) -> None:
         """Remove a transcript or an upload before its time; it is then answered as an expired one."""
         self._run(partial(self._client.delete_file, item))
+
+    def download_batch(
+        self,
+        batch_id: str,
+        path: str | Path,
+        *,
+        form: Format | str = Format.JSON,
+        archive: Archive | str = Archive.ZIP,
+    ) -> Path:
+        """Write every transcript of a finished batch into one file, as it comes; return its path."""
+        return self._run(partial(self._client.download_batch, batch_id, path, form=form, archive=archive))
 
     def delete_batch(self, batch_id: str) -> None:
         """Remove a batch with its transcripts; what of it is not finished is given up. Its uploads stay."""

@@ -10,7 +10,7 @@ from typing import IO, Final, TypeVar
 import httpx
 import stamina
 
-from asr_queue.client.direct import StoreConnection, is_loopback
+from asr_queue.client.direct import StoreConnection, is_loopback, save
 from asr_queue.client.errors import ApiError, SourceError, TransportError
 from asr_queue.client.pacing import RetryPolicy
 from asr_queue.client.protocol import Call, as_error, complete_call, presign_call, status_call, upload_call
@@ -134,6 +134,29 @@ class Caller:
                 on_sent(part.offset_bytes + part.size_bytes, size_bytes)
         return await self.call(complete_call(presigned.file_id))
 
+    async def download(self, path: str, file: IO[bytes]) -> None:
+        """Write what is at a path, or where that leads to, into a file as it comes; from its beginning at every try.
+
+        Raises:
+            OSError: the file cannot be written; other errors as `call`.
+        """
+        await self._repeated(partial(self._download_once, path, file), self._retry)
+
+    async def _download_once(self, path: str, file: IO[bytes]) -> None:
+        try:
+            async with self._http.stream("GET", path) as response:
+                if response.status_code != httpx.codes.TEMPORARY_REDIRECT:
+                    await save(response, file)
+                    return
+        except httpx.HTTPError as error:
+            raise self._no_answer(error, "GET", path) from error
+        await self._store.save(response.headers["location"], file)
+
+    def _no_answer(self, error: httpx.HTTPError, method: str, path: str) -> TransportError:
+        kind = "timed out" if isinstance(error, httpx.TimeoutException) else "no answer"
+        reason = f": {error}" if str(error) else ""
+        return TransportError(f"{kind} from {self._url} ({method} {path}){reason}")
+
     async def check_access(self) -> None:
         """Return when the server answers and accepts the key; one try.
 
@@ -166,9 +189,7 @@ class Caller:
         except httpx.HTTPError as error:
             if upload and isinstance(error, httpx.LocalProtocolError):
                 raise SourceError(f"{upload[0]} changed while it was sent") from error
-            kind = "timed out" if isinstance(error, httpx.TimeoutException) else "no answer"
-            reason = f": {error}" if str(error) else ""
-            raise TransportError(f"{kind} from {self._url} ({call.method} {call.path}){reason}") from error
+            raise self._no_answer(error, call.method, call.path) from error
         except OSError as error:
             # The network's errors are httpx's own: this is the file.
             raise SourceError(f"cannot read on: {error.strerror or error}") from error

@@ -42,6 +42,19 @@ class StoreConnection:
         """Return what is at an address; errors as above."""
         return await self._send("GET", url, url)
 
+    async def save(self, url: str, file: IO[bytes]) -> None:
+        """Write what is at an address into a file as it comes, from its beginning.
+
+        Raises:
+            OSError: the file cannot be written; other errors as above.
+        """
+        host = httpx.URL(url).host
+        try:
+            async with self._client(host).stream("GET", url) as response:
+                await save(response, file)
+        except httpx.HTTPError as error:
+            raise TransportError(f"no answer from the store at {host}: {type(error).__name__}") from error
+
     async def aclose(self) -> None:
         """Close all connections."""
         for client in self._clients.values():
@@ -68,6 +81,21 @@ class StoreConnection:
         if by_proxy not in self._clients:
             self._clients[by_proxy] = httpx.AsyncClient(timeout=self._timeout, trust_env=by_proxy)
         return self._clients[by_proxy]
+
+
+async def save(response: httpx.Response, file: IO[bytes]) -> None:
+    """Write the body of an answer into a file as it comes, from the file's beginning.
+
+    Raises:
+        ApiError: it is not a good answer.
+        OSError: the file cannot be written.
+    """
+    if not response.is_success:
+        raise as_error(response.status_code, response.headers, await response.aread())
+    file.seek(0)
+    file.truncate()
+    async for chunk in response.aiter_bytes():
+        file.write(chunk)
 
 
 def is_loopback(host: str) -> bool:

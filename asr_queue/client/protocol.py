@@ -28,6 +28,8 @@ from asr_queue.wire.api import (
     SubmitRequest,
     UploadAnswer,
 )
+from asr_queue.wire.downloads import Archive
+from asr_queue.wire.formats import Format
 from asr_queue.wire.times import iso
 from asr_queue.wire.transcript import Transcript
 
@@ -209,6 +211,11 @@ def delete_file_call(item: ItemAnswer | str) -> Call[None]:
 def delete_batch_call(batch_id: str) -> Call[None]:
     """Remove a batch."""
     return Call(method="DELETE", path=_batch_path(batch_id), read=_nothing)
+
+
+def download_path(batch_id: str, form: Format, archive: Archive) -> str:
+    """Return where a batch is had as one file."""
+    return f"/api/v1/queue/batches/{quote(batch_id, safe='')}/download?format={form}&as={archive}"
 
 
 def as_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:

@@ -1,17 +1,19 @@
 """What is too large for the API goes straight to the store, without the key."""
 
 import asyncio
+import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from asr_queue.client import ApiError, Client, TransportError
@@ -39,6 +41,10 @@ class Both:
     direct: list[int] = field(default_factory=list)
     """Sizes of uploads through the API."""
     completed: int = 0
+    breaks: int = 0
+    """Downloads that are broken off in the middle first."""
+    asked: list[str] = field(default_factory=list)
+    """Queries of downloads."""
     keys_seen: set[str | None] = field(default_factory=set)
     """Keys that were sent to the store."""
 
@@ -84,6 +90,17 @@ class Both:
                 self.form = {**form, "file": await form["file"].read(), "last": list(form)[-1]}
         return Response(status_code=self.refusals.pop(0) if self.refusals else 204)
 
+    async def download(self, request: Request) -> Response:
+        self.asked.append(str(request.url.query))
+        if self.breaks:
+            self.breaks -= 1
+            return StreamingResponse(self.broken())
+        return RedirectResponse(f"{self.url}/store", 307)
+
+    async def broken(self) -> AsyncIterator[bytes]:
+        yield b"x" * 100_000
+        raise ConnectionAbortedError
+
     async def fetch(self, request: Request) -> Response:
         return RedirectResponse(f"{self.url}/store", 307)
 
@@ -94,6 +111,7 @@ class Both:
                 Route("/api/v1/files/upload", self.upload, methods=["POST"]),
                 Route("/api/v1/files/{file_id}/complete", self.complete, methods=["POST"]),
                 Route("/api/v1/files/{name}", self.fetch),
+                Route("/api/v1/queue/batches/{batch_id}/download", self.download),
                 Route("/store", self.store, methods=["GET", "POST"]),
                 Route("/store/{number}", self.store, methods=["PUT"]),
             ]
@@ -201,3 +219,29 @@ def test_a_store_that_does_not_answer_is_told_without_its_signed_address(both: B
 def test_a_transcript_that_is_elsewhere_is_fetched_there_without_the_key(both: Both, client: Client) -> None:
     assert client.fetch("queue_transcribe_x.json").text == "a long talk"
     assert both.keys_seen == {None}
+
+
+def test_a_download_that_breaks_off_is_begun_again_and_followed_to_the_store_without_the_key(
+    both: Both, client: Client, tmp_path: Path
+) -> None:
+    both.breaks = 2
+    path = client.download_batch("b", tmp_path / "all.zip", form="vtt")
+    assert json.loads(path.read_bytes()) == TRANSCRIPT
+    assert both.asked == ["format=vtt&as=zip"] * 3
+    assert both.keys_seen == {None}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["all.zip"]
+
+
+def test_a_download_that_fails_leaves_what_was_there(both: Both, client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "all.zip"
+    path.write_text("before")
+    both.breaks = 1000
+    with pytest.raises(TransportError):
+        client.download_batch("b", path)
+    assert path.read_text() == "before"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["all.zip"]
+    with pytest.raises(OSError, match="No such file"):
+        client.download_batch("b", tmp_path / "absent" / "all.zip")
+    for wrong in ({"form": "pdf"}, {"archive": "tar"}):
+        with pytest.raises(ValueError, match="is not a valid"):
+            client.download_batch("b", path, **wrong)

@@ -1,9 +1,11 @@
 """The client against the real API on a real socket, over the fakes; a thread stands in for the workers."""
 
 import asyncio
+import json
 import socket
 import threading
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -132,6 +134,29 @@ def test_the_steps_one_by_one(client: Client) -> None:
     batch = client.wait(submitted.batch_id, deadline_s=60)
     assert (batch.label, batch.items[0].custom_id) == ("mine", "one")
     assert client.fetch(batch.items[0]).text == "déjà vu"
+
+
+def test_a_batch_is_downloaded_as_one_file(client: Client, running: Running, tmp_path: Path) -> None:
+    items = [
+        transcribe_item(client.upload(text.encode()).file_id, timestamps=True, custom_id="item")
+        for text in ("hello", "bad", "x" * 2_000_000)
+    ]
+    batch_id = client.submit(items).batch_id
+    client.wait(batch_id, deadline_s=60)
+    with zipfile.ZipFile(client.download_batch(batch_id, tmp_path / "all.zip", form="srt")) as archive:
+        assert archive.namelist() == ["0001_item.srt", "0003_item.srt", "errors.json"]
+        assert archive.read("0001_item.srt").decode().endswith("hello\n")
+
+    async def as_lines() -> Path:
+        async with AsyncClient(running.url, running.api_key) as other:
+            return await other.download_batch(batch_id, tmp_path / "all.jsonl", archive="jsonl")
+
+    told = [json.loads(line) for line in asyncio.run(as_lines()).read_text().splitlines()]
+    assert [line["status"] for line in told] == ["done", "error", "done"]
+    assert len(told[2]["transcript"]["text"]) == 2_000_000, "more than what is answered in one piece"
+    with pytest.raises(ApiError) as raised:
+        client.download_batch(client.submit([transcribe_item(client.upload(b"long").file_id)]).batch_id, tmp_path / "a")
+    assert (raised.value.status, raised.value.code) == (409, "batch_unfinished")
 
 
 def test_a_transcript_is_gone_after_thirty_minutes(client: Client, running: Running) -> None:
