@@ -1,23 +1,20 @@
 """Batches after their submit: list, cancel, retry, download."""
 
-from collections.abc import Iterator
-from itertools import chain
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BeforeValidator
 
 from asr_queue.domain.batches import BatchStatus
 from asr_queue.usecases.cancel_items import cancel_items
-from asr_queue.usecases.download_batch import download_batch, keep_download
+from asr_queue.usecases.download_batch import download_batch
 from asr_queue.usecases.list_batches import BatchFilter, list_batches
 from asr_queue.usecases.retry_batch import retry_batch
 from asr_queue.wire.api import MAX_LABEL_CHARS, BatchesAnswer, CancelAnswer, RetryAnswer
 from asr_queue.wire.downloads import Archive
 from asr_queue.wire.formats import Format
 from handlers.access import Limited, Reader, Uploader, Wired
-from handlers.answers import ELSEWHERE, INERT, attachment, elsewhere
+from handlers.answers import ELSEWHERE, handed_out
 from handlers.examples import BATCHES, CANCELLED, DOWNLOADED, RETRIED, problems
 from handlers.observability import count
 from handlers.schemas import link
@@ -25,8 +22,6 @@ from handlers.submitting import IdempotencyKey, tell_of_submit
 
 router = APIRouter(prefix="/api/v1/queue/batches", tags=["batches"])
 _MAX_CURSOR_CHARS: Final = 400
-_AT_ONCE_BYTES: Final = 1_000_000
-"""What is answered in one piece, so that a failure of the store is an error and no broken stream."""
 
 
 def _no_number(sent: object) -> object:
@@ -135,30 +130,7 @@ def download(
         table=wired.table,
         clock=wired.clock,
     )
-    most_bytes = wired.settings.inline_max_bytes
-    begin, is_all = _begin(asked.chunks, _AT_ONCE_BYTES if most_bytes is None else most_bytes)
-    headers = {**INERT, **attachment(asked.name)}
-    if is_all:
-        return Response(b"".join(begin), headers=headers, media_type=archive.media_type)
-    chunks = chain(begin, asked.chunks)
-    if most_bytes is None:
-        return StreamingResponse(chunks, headers=headers, media_type=archive.media_type)
-    link = keep_download(
-        asked, chunks, store=wired.store, presigner=wired.presigner, table=wired.table, clock=wired.clock
-    )
-    return elsewhere(request, link)
-
-
-def _begin(chunks: Iterator[bytes], most_bytes: int) -> tuple[list[bytes], bool]:
-    """Take chunks until they are more than so many bytes; return them, and whether they are all there are."""
-    taken: list[bytes] = []
-    size_bytes = 0
-    for chunk in chunks:
-        taken.append(chunk)
-        size_bytes += len(chunk)
-        if size_bytes > most_bytes:
-            return taken, False
-    return taken, True
+    return handed_out(request, asked, wired)
 
 
 def _cancel(request: Request, wired: Wired, tenant: str, batch_id: str, item_id: str | None) -> CancelAnswer:

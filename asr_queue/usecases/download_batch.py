@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Final, TypeAlias
+from pathlib import PurePath
+from typing import Final, TypeVar
 from uuid import uuid4
 
 from asr_queue.domain.batches import Batch, Progress
@@ -31,7 +32,7 @@ _READS_AT_ONCE: Final = 16
 _AHEAD_BYTES: Final = 16 * 1024 * 1024
 """Most that is read ahead; a larger transcript is read alone."""
 
-_Read: TypeAlias = Callable[[Item, File | None], Packed]
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +40,11 @@ class Download:
     """A finished batch on its way out."""
 
     batch: Batch
-    archive: Archive
     name: str
     """What the file may be called."""
+    media_type: str
     chunks: Iterator[bytes]
-    """The archive. Reading it reads the store, and raises RetryableError where that is away; close it."""
+    """The file. Reading it reads the store, and raises RetryableError where that is away; close it."""
 
 
 def download_batch(
@@ -87,9 +88,9 @@ def download_batch(
     read = partial(_read, form=form, store=store, clock=clock)
     return Download(
         batch=batch,
-        archive=archive,
         name=f"{batch_id}.{archive}",
-        chunks=packed(_read_ahead(items, files, read), form, archive),
+        media_type=archive.media_type,
+        chunks=packed(read_ahead(items, files, read), form, archive),
     )
 
 
@@ -102,7 +103,7 @@ def keep_download(
     table: ItemTable,
     clock: Clock,
 ) -> str:
-    """Write an archive that no answer can carry to the store; return a link to it, which is good for a minute.
+    """Write what no answer can carry to the store; return a link to it, which is good for a minute.
 
     It lives for five minutes, or for as long as the batch.
 
@@ -112,7 +113,8 @@ def keep_download(
     """
     now = clock.now()
     file_id = str(uuid4())
-    key = f"{results_prefix(download.batch.tenant, download.batch.batch_id)}{DOWNLOADS}{file_id}.{download.archive}"
+    folder = f"{results_prefix(download.batch.tenant, download.batch.batch_id)}{DOWNLOADS}"
+    key = f"{folder}{file_id}{PurePath(download.name).suffix}"
     # The row first: then the bytes go, whatever happens in between. How many there will be nobody knows yet.
     table.put_file(
         File(
@@ -121,20 +123,27 @@ def keep_download(
             kind=FileKind.RESULT,
             object_key=key,
             size_bytes=0,
-            content_type=download.archive.media_type,
+            content_type=download.media_type,
             created_at=now,
             expires_at=now + timedelta(seconds=_ARCHIVE_LIFE_S),
             file_name=download.name,
         )
     )
-    store.put_stream(key, chunks, content_type=download.archive.media_type)
-    return presigner.link(key, content_type=download.archive.media_type, life_s=LINK_LIFE_S)
+    store.put_stream(key, chunks, content_type=download.media_type)
+    return presigner.link(key, content_type=download.media_type, life_s=LINK_LIFE_S)
 
 
-def _read_ahead(items: Sequence[Item], files: Mapping[str, File], read: _Read) -> Iterator[Packed]:
-    """Read items by several threads, and return them in their order."""
+def read_ahead(
+    items: Sequence[Item], files: Mapping[str, File], read: Callable[[Item, File | None], Read]
+) -> Iterator[Read]:
+    """Read items by several threads, and return what was read in their order; no more than 16 at once.
+
+    Args:
+        files: those of their transcripts that there are, by the items' ids.
+        read: reads one.
+    """
     pool = ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="download")
-    under_way: deque[tuple[int, Future[Packed]]] = deque()
+    under_way: deque[tuple[int, Future[Read]]] = deque()
     ahead_bytes = 0
     try:
         for item in items:
@@ -174,11 +183,22 @@ def _read(item: Item, file: File | None, *, form: Format, store: ObjectStore, cl
 
 
 def _document(item: Item, file: File | None, form: Format, store: ObjectStore, clock: Clock) -> str:
+    data = stored_transcript(item, file, store, clock)
+    # As it is stored, whoever wrote it.
+    return data.decode() + "\n" if form is Format.JSON else rendered(Transcript.model_validate_json(data), form)
+
+
+def stored_transcript(item: Item, file: File | None, store: ObjectStore, clock: Clock) -> bytes:
+    """Return a done item's transcript as it is stored.
+
+    Raises:
+        CallerError: `file_expired`.
+        RetryableError: it cannot be read right now.
+    """
     data = None if file is None or file.is_expired(clock.now()) else store.get(file.object_key)
     # Again: it may have expired, and been removed, while its bytes were read.
     if file is None or file.is_expired(clock.now()):
         raise CallerError("file_expired", "Its transcript has expired; it lives for a limited time.", http_status=410)
     if data is None:
         raise RetryableError("file_not_stored", f"The transcript of item {item.item_id} cannot be read right now.")
-    # As it is stored, whoever wrote it.
-    return data.decode() + "\n" if form is Format.JSON else rendered(Transcript.model_validate_json(data), form)
+    return data

@@ -4,8 +4,7 @@ What it has beyond a batch lies beside its results and goes with them: a file's 
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,15 +14,14 @@ from asr_queue.domain.batches import Batch, finished_at
 from asr_queue.domain.files import File
 from asr_queue.domain.ids import ID, is_id
 from asr_queue.domain.items import CANCELLED, Item, ItemStatus, order_key
-from asr_queue.errors import CallerError, RetryableError
+from asr_queue.errors import CallerError
 from asr_queue.ports import Clock, ItemTable, ObjectStore
+from asr_queue.usecases.download_batch import read_ahead, stored_transcript
 from asr_queue.usecases.submit_lines import LABEL
 from asr_queue.wire.openai import BatchObject, LineError, LineResponse, OutputLine, RequestCounts
 from asr_queue.wire.openai_answers import answer, error_answer, status_of
 from asr_queue.wire.openai_orders import Order, OrderLine
 from asr_queue.wire.transcript import Transcript
-
-_READ_AT_ONCE: Final = 16
 
 
 class Made(StrEnum):
@@ -190,27 +188,25 @@ def lines_of(file: MadeFile, *, store: ObjectStore, table: ItemTable, clock: Clo
         return
     done = [(line, item) for _, line, item in numbered if item is not None and item.status is ItemStatus.DONE]
     files = table.get_files([item.item_id for _, item in done])
-    with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
-        for start in range(0, len(done), _READ_AT_ONCE):
-            some = done[start : start + _READ_AT_ONCE]
-            read = [pool.submit(_done, line, item, files, store, clock) for line, item in some]
-            for one in read:
-                yield _written(one.result())
+    lines = {item.item_id: line for line, item in done}
+
+    def read(item: Item, transcript: File | None) -> OutputLine:
+        return _done(lines[item.item_id], item, transcript, store, clock)
+
+    yield from map(_written, read_ahead([item for _, item in done], files, read))
 
 
-def _done(line: OrderLine, item: Item, files: Mapping[str, File], store: ObjectStore, clock: Clock) -> OutputLine:
+def _done(line: OrderLine, item: Item, file: File | None, store: ObjectStore, clock: Clock) -> OutputLine:
     name = f"batch_req_{item.item_id}"
-    file = files.get(item.item_id)
-    data = None if file is None or file.is_expired(clock.now()) else store.get(file.object_key)
-    # Again: it may have expired, and been removed, while its bytes were read.
-    if file is None or file.is_expired(clock.now()):
-        error = LineError(code="file_expired", message="Its transcript has expired, or was deleted.")
-        return OutputLine(id=name, custom_id=line.custom_id, error=error)
-    if data is None or line.options is None:
-        raise RetryableError("file_not_stored", f"The transcript of item {item.item_id} cannot be read right now.")
+    if line.options is None:
+        raise ValueError(f"line {line.custom_id!r} was refused")
     try:
-        body = answer(Transcript.model_validate_json(data), line.options, audio_s=item.audio_s or 0.0)
+        transcript = Transcript.model_validate_json(stored_transcript(item, file, store, clock))
+        body = answer(transcript, line.options, audio_s=item.audio_s or 0.0)
     except CallerError as error:
+        if error.http_status == 410:
+            gone = LineError(code=error.code, message=error.message)
+            return OutputLine(id=name, custom_id=line.custom_id, error=gone)
         return _refused(name, item.item_id, line, error.http_status, error.code, error.message)
     response = LineResponse(status_code=200, request_id=item.item_id, body=body)
     return OutputLine(id=name, custom_id=line.custom_id, response=response)

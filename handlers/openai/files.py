@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Annotated, Final, Literal, get_args
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import RedirectResponse
 from starlette.datastructures import UploadFile
 
 from asr_queue.domain.files import File, FileKind
@@ -13,12 +12,13 @@ from asr_queue.domain.listed_files import ListedKey
 from asr_queue.errors import CallerError
 from asr_queue.usecases.accept_upload import accept_upload
 from asr_queue.usecases.delete_file import delete_file
+from asr_queue.usecases.download_batch import Download
 from asr_queue.usecases.fetch_file import fetch_file, find_file
 from asr_queue.usecases.lines_batch import MadeFile, find_made, lines_of
 from asr_queue.usecases.list_uploads import list_uploads
 from asr_queue.wire.openai import MAX_ID_CHARS, FileDeleted, FileList, FileObject, Purpose
 from handlers.access import Wired
-from handlers.answers import INERT
+from handlers.answers import ELSEWHERE, INERT, elsewhere, handed_out
 from handlers.files import checked_name, checked_type
 from handlers.forms import multipart, only_file
 from handlers.observability import count
@@ -151,7 +151,7 @@ def retrieve(request: Request, wired: Wired, tenant: Tenant, file_id: str) -> Fi
     response_class=Response,
     responses={
         200: {"content": {"application/jsonl": {}, "audio/*": {}, "application/octet-stream": {}}},
-        307: {"description": "The file is too large for an answer; `Location` has it, for a minute, without the key"},
+        **ELSEWHERE,
         **errors(401, 404, 409, 410, 429, 503),
     },
 )
@@ -159,8 +159,9 @@ def content(request: Request, wired: Wired, tenant: Tenant, file_id: str) -> Res
     """Return the bytes of a file; one that a batch makes is made now."""
     made = _made(file_id, tenant, wired)
     if made is not None:
-        data = b"".join(lines_of(made, store=wired.store, table=wired.table, clock=wired.clock))
-        return Response(data, headers=INERT, media_type=_LINES)
+        chunks = lines_of(made, store=wired.store, table=wired.table, clock=wired.clock)
+        download = Download(batch=made.of.batch, name=_made_name(made), media_type=_LINES, chunks=chunks)
+        return handed_out(request, download, wired)
     fetched = fetch_file(
         file_id,
         tenant=tenant,
@@ -172,7 +173,7 @@ def content(request: Request, wired: Wired, tenant: Tenant, file_id: str) -> Res
     )
     request.state.ids["file_id"] = fetched.file.file_id
     if fetched.link is not None:
-        return RedirectResponse(fetched.link, headers=INERT)
+        return elsewhere(request, fetched.link)
     return Response(fetched.data, headers=INERT, media_type=fetched.content_type)
 
 
@@ -206,6 +207,10 @@ def _made(file_id: str, tenant: str, wired: Services) -> MadeFile | None:
     )
 
 
+def _made_name(file: MadeFile) -> str:
+    return f"{file.of.batch.batch_id}_{file.made}.jsonl"
+
+
 def _made_described(file: MadeFile, wired: Services) -> FileObject:
     size_bytes = sum(map(len, lines_of(file, store=wired.store, table=wired.table, clock=wired.clock)))
     ended_at, expires_at = file.of.ended_at, file.of.expires_at
@@ -216,7 +221,7 @@ def _made_described(file: MadeFile, wired: Services) -> FileObject:
         bytes=size_bytes,
         created_at=int(ended_at.timestamp()),
         expires_at=int(expires_at.timestamp()),
-        filename=f"{file.of.batch.batch_id}_{file.made}.jsonl",
+        filename=_made_name(file),
         purpose=_BATCH_OUTPUT,
     )
 

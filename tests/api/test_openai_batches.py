@@ -3,12 +3,14 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.domain.items import ItemError
 from asr_queue.domain.quotas import Limits
 from asr_queue.domain.workers import WorkerReport
@@ -19,6 +21,7 @@ from asr_queue.usecases.purge_tenant import purge_tenant
 from asr_queue.usecases.sweep_expired import sweep_expired
 from asr_queue.wire.messages import ItemMessage
 from handlers.api import app
+from handlers.wiring import services
 from tests.api.conftest import FILE_TTL_S, System
 from tests.api.test_contract import work
 from tests.api.test_openai_transcriptions import bearer, refused
@@ -369,6 +372,23 @@ class TestBatches:
         kept, deleted = content(system.api, f"output-{made['id']}")
         assert kept["response"]["status_code"] == 200
         assert (deleted["response"], deleted["error"]["code"]) == (None, "file_expired")
+
+    def test_what_no_answer_can_carry_is_led_to(self, system: System) -> None:
+        """As in Lambda."""
+        recording = upload(system.api, b"RIFF" * 100)["id"]
+        made = created(system.api, *(line(str(n), file_id=recording) for n in range(40)))
+        finish(system)
+        whole = system.api.get(f"{FILES}/output-{made['id']}/content").content
+        settings = system.wired.settings.model_copy(update={"inline_max_bytes": 300})
+        app.dependency_overrides[services] = lambda: replace(system.wired, settings=settings)
+        answer = system.api.get(f"{FILES}/output-{made['id']}/content", follow_redirects=False)
+        assert answer.status_code == 307
+        presigner = system.wired.presigner
+        assert isinstance(presigner, MemoryPresigner)
+        assert presigner.get(answer.headers["location"]) == (200, whole)
+        [kept] = [key for key in system.store.list_keys("results/") if "/downloads/" in key]
+        assert kept.startswith(f"results/acme/{made['id']}/")
+        assert system.api.get(f"{FILES}/{recording}/content", follow_redirects=False).status_code == 307
 
     def test_deletion_and_purge_take_all_of_it(self, system: System) -> None:
         batches = [created(system.api, line(file_id=upload(system.api)["id"])) for _ in range(2)]
