@@ -10,7 +10,6 @@ first, the pipe was filled, and perhaps with other batches' items; after the las
 of. Until a pass or two have told, what the workers say of themselves stands in for it.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +29,8 @@ _WINDOW_S: Final = 60.0
 """The rate is that of as long a time before the last end at least, and of half of the time since the first one."""
 _SHARE: Final = 0.5
 """Of the workers' time, for a batch in company, until its own rate was seen."""
+_LEAST_LEFT: Final = 0.2
+"""Of the time for what is left, when the next end is overdue."""
 _ALIKE: Final = 0.1
 """Coefficient of variation of lengths below which they tell nothing of how cost goes with length."""
 
@@ -67,33 +68,39 @@ class Estimate:
 
     basis: Basis
     seconds_left: float | None = None
-    """From now, 0 where it is overdue; None exactly where the basis is `none`, as `finish_at`."""
+    """From now; None exactly where the basis is `none`, as `finish_at`."""
     finish_at: datetime | None = None
     audio_s_per_s: float | None = None
-    """What of the batch is done in a second from now on; None where nobody knows, or it is overdue."""
+    """What of the batch is done in a second from now on; None where nobody knows."""
 
 
 def lengths_s(items: Sequence[Item], *, item_s: float) -> list[float]:
     """Return each item's seconds of audio: as decoded, else from the size of its upload.
 
-    Bytes a second are those of the batch's decoded items of the same content type, else of all that are decoded. An
-    item that ended without being decoded counts as nothing.
+    Seconds a byte are those of the batch's decoded items of the same content type. Of a type that none of them has, the
+    items are taken to be as long as the decoded ones in the mean: a recording may have twenty times the bytes in one
+    type that it has in another. An item that ended without being decoded counts as nothing.
 
     Args:
         item_s: what an item has, where the batch tells nothing.
     """
-    known: dict[str, list[tuple[float, int]]] = defaultdict(list)
-    for item in items:
-        if item.audio_s and item.upload_bytes:
-            known[item.upload_type].append((item.audio_s, item.upload_bytes))
-    s_per_byte = {kind: _ratio(pairs) for kind, pairs in known.items()}
-    usual = _ratio([pair for pairs in known.values() for pair in pairs]) if known else None
+    decoded = [item for item in items if item.audio_s]
+    mean_s = _mean([item.audio_s or 0.0 for item in decoded]) if decoded else item_s
+    s_per_byte: dict[str, float] = {}
+    for kind in {item.upload_type for item in items}:
+        sized = [item for item in items if item.upload_type == kind and item.upload_bytes]
+        known = [item for item in sized if item.audio_s]
+        if known:
+            s_per_byte[kind] = sum(item.audio_s or 0.0 for item in known) / sum(item.upload_bytes for item in known)
+        elif sized and decoded:
+            s_per_byte[kind] = mean_s / _mean([item.upload_bytes for item in sized])
 
     def length_s(item: Item) -> float:
         if item.audio_s is not None or item.status.is_final:
             return item.audio_s or 0.0
-        rate = s_per_byte.get(item.upload_type, usual)
-        return item_s if rate is None or not item.upload_bytes else item.upload_bytes * rate
+        if not item.upload_bytes or item.upload_type not in s_per_byte:
+            return mean_s
+        return item.upload_bytes * s_per_byte[item.upload_type]
 
     return [length_s(item) for item in items]
 
@@ -166,7 +173,8 @@ def _by_own_pace(
     if around is not None and is_device_time and around.workers:
         # Others' items end some time, and then theirs is ours.
         rest_s = min(rest_s, (left + around.others_items * cost_of(around.item_s)) / around.workers)
-    return max(0.0, rest_s - min(ages[-1], gap_s))
+    # What is left takes some time, however long its pass is overdue.
+    return max(_LEAST_LEFT * rest_s, rest_s - min(ages[-1], gap_s))
 
 
 def _prior(
@@ -198,8 +206,8 @@ def _costs(items: Sequence[Item], lengths: Sequence[float]) -> tuple[Callable[[f
     return (lambda length: base + slope * length), True
 
 
-def _ratio(pairs: Sequence[tuple[float, int]]) -> float:
-    return sum(audio_s for audio_s, _ in pairs) / sum(size for _, size in pairs)
+def _mean(numbers: Sequence[float]) -> float:
+    return sum(numbers) / len(numbers)
 
 
 def _age_s(now: datetime, instant: datetime) -> float:

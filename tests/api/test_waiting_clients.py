@@ -2,17 +2,21 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 import uvicorn
+from anyio.from_thread import start_blocking_portal
 
-from handlers.api import app
+from handlers.api import app, handler
 from tests.api.conftest import System
+from tests.api.test_functions import Context
 
 POOL_THREADS = 40
 """What AnyIO has for functions that block."""
@@ -50,7 +54,8 @@ def test_others_are_served_while_more_clients_wait_than_there_are_threads(system
             assert not any(task.done() for task in waiting)
             return took_s, [answer.status_code for answer in await asyncio.gather(*waiting)]
 
-    took_s, statuses = asyncio.run(crowd())
+    with start_blocking_portal() as beside:
+        took_s, statuses = beside.call(crowd)
     assert took_s < 2
     assert statuses == [200] * 2 * POOL_THREADS
 
@@ -71,8 +76,25 @@ def test_a_client_that_goes_is_not_waited_for(system: System, url: str, monkeypa
             with contextlib.suppress(httpx.ReadTimeout):
                 await connected.get(path, params={"wait": 20}, timeout=1.0)
 
-    asyncio.run(go_early())
+    with start_blocking_portal() as beside:
+        beside.call(go_early)
     gone_s = time.monotonic()
     time.sleep(4)
     assert looks
     assert max(looks) < gone_s + 2, "one more look, at most"
+
+
+def test_a_function_in_lambda_waits_as_well(system: System) -> None:
+    batch_id = system.submit(system.upload())["batch_id"]
+    event = json.loads((Path(__file__).parents[2] / "events" / "api_health.json").read_text())
+    path = f"/api/v1/queue/status/{batch_id}"
+    event |= {"rawPath": path, "rawQueryString": "wait=1", "queryStringParameters": {"wait": "1"}}
+    event["headers"] |= {"x-api-key": system.api.headers["X-API-Key"]}
+    event["requestContext"]["http"]["path"] = path
+    began_s = time.monotonic()
+    answer = handler(event, Context())
+    assert 1 <= time.monotonic() - began_s < 10
+    assert (answer["statusCode"], json.loads(answer["body"])["queued"]) == (200, 1)
+    event["headers"] |= {"if-none-match": answer["headers"]["etag"]}
+    again = handler(event, Context())
+    assert (again["statusCode"], again["body"]) == (304, "")

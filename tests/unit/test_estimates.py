@@ -53,15 +53,20 @@ class TestLengths:
         decoded = [
             ended(an_item(size=1_000), 0, 1, audio_s=10.0, device_s=None),
             ended(an_item(size=3_000), 0, 1, audio_s=30.0, device_s=None),
-            ended(an_item(size=1_000, kind="audio/mpeg"), 0, 1, audio_s=100.0, device_s=None),
+            ended(an_item(size=1_000, kind="audio/mpeg"), 0, 1, audio_s=80.0, device_s=None),
         ]
-        rest = [an_item(size=500), an_item(size=500, kind="audio/mpeg"), an_item(size=500, kind="audio/ogg")]
-        assert lengths_s([*decoded, *rest], item_s=60.0)[3:] == [5.0, 50.0, 14.0], "of all, where none is of the type"
+        rest = [an_item(size=500), an_item(size=500, kind="audio/mpeg")]
+        assert lengths_s([*decoded, *rest], item_s=60.0)[3:] == [5.0, 40.0]
 
-    def test_without_a_size_or_a_decoded_item_it_is_the_usual_one(self) -> None:
+    def test_items_of_a_type_that_none_was_decoded_of_are_as_long_as_the_others_in_the_mean(self) -> None:
+        decoded = [ended(an_item(size=1_000), 0, 1, audio_s=10.0, device_s=None)]
+        rest = [an_item(size=size, kind="audio/ogg") for size in (100, 300)]
+        assert lengths_s([*decoded, *rest], item_s=60.0)[1:] == [5.0, 15.0]
+
+    def test_without_a_size_it_is_the_mean_and_without_a_decoded_item_the_usual_length(self) -> None:
         assert lengths_s([an_item()], item_s=42.0) == [42.0]
         known = ended(an_item(), 0, 1, audio_s=10.0, device_s=None)
-        assert lengths_s([known, an_item(size=0)], item_s=42.0)[1] == 42.0
+        assert lengths_s([known, an_item(size=0)], item_s=42.0)[1] == 10.0
 
     def test_what_could_not_be_decoded_counts_as_nothing(self) -> None:
         assert lengths_s([started(an_item(), 0).failed(FAULT, now=at(1))], item_s=42.0) == [0.0]
