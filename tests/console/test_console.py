@@ -481,6 +481,7 @@ def test_every_view_is_accessible_and_fits_its_width(new_tab: NewTab, corrupt: P
     page.get_by_role("heading", level=1).wait_for()
     look(tab, f"1-key-{scheme}-{width}")
     tab.enter_key()
+    page.get_by_text("More", exact=True).click()
     look(tab, f"2-empty-{scheme}-{width}")
     tab.drop(SPEECH, OTHER, corrupt)
     tab.page.locator(".drop").wait_for()
@@ -509,8 +510,7 @@ def look(tab: Tab, name: str) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     tab.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
     found = Axe().run(tab.page).response["violations"]
-    serious = [violation for violation in found if violation["impact"] in ("serious", "critical")]
-    assert not serious, json.dumps([(one["id"], [node["html"] for node in one["nodes"]]) for one in serious], indent=1)
+    assert not found, json.dumps([(one["id"], [node["html"] for node in one["nodes"]]) for one in found], indent=1)
     page_width, window_width = tab.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert page_width <= window_width, f"{name} is wider than its window"
     tops = [int(level) for level in re.findall(r"H(\d)", tab.page.evaluate(HEADINGS))]

@@ -699,6 +699,20 @@ def _chunked(body: bytes) -> bytes:
     return b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
 
 
+def _console() -> Iterable[Attack]:
+    for what, name in {
+        "a module of the server": "console_page.py",
+        "a path upwards, encoded": "..%2Fconsole_page.py",
+        "a path upwards, encoded twice": "..%252Fconsole_page.py",
+        "a path upwards as it is": "../handlers/console_page.py",
+        "a NUL behind a name": "main.js%00.html",
+        "a name of 50,000 characters": "x" * 50_000,
+    }.items():
+        yield Attack(what=f"of the console, {what}", status=404, code="not_found", path=f"/console/{name}")
+    tags = (("If-None-Match", ",".join(['W/"x"'] * 5000)),)
+    yield Attack(what="the console with 5,000 tags of what one has", status=200, path="/console", headers=tags)
+
+
 HTTP_ATTACKS = tuple(
     attack
     for rows in (
@@ -714,6 +728,7 @@ HTTP_ATTACKS = tuple(
         _openai_keys,
         _transcriptions,
         _lines,
+        _console,
     )
     for attack in rows()
 )
