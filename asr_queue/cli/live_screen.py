@@ -36,6 +36,7 @@ _SHOWN_FIRST: Final = (
     FileState.QUEUED,
     FileState.UPLOADED,
 )
+_SUBMITTED: Final = frozenset({FileState.QUEUED, FileState.PROCESSING, FileState.FETCHING})
 _BESIDE_A_NAME: Final = 38
 """Columns of its line that a name cannot have."""
 
@@ -59,6 +60,8 @@ class LiveScreen:
         self._summary = summary
         self._console = console
         self._audio_s = 0.0
+        self._ends_at_s: float | None = None
+        """When what is submitted will be finished, as the server expects (monotonic)."""
         self._began_s = time.monotonic()
         self._under_way: dict[int, _UnderWay] = {}
         self._lock = threading.Lock()
@@ -92,6 +95,7 @@ class LiveScreen:
             return
         with self._lock:
             self._audio_s = counts.audio_s
+            self._ends_at_s = None if counts.seconds_left is None else time.monotonic() + counts.seconds_left
             before = self._under_way.pop(file.number, None)
             if not file.state.is_final:
                 has_stayed = before is not None and before.file.state is file.state
@@ -121,22 +125,34 @@ class LiveScreen:
     def _drawn(self) -> RenderableType:
         with self._lock:
             under_way = list(self._under_way.values())
-            audio_s = self._audio_s
+            audio_s, ends_at_s = self._audio_s, self._ends_at_s
         room = max(0, self._console.height - _OTHER_LINES)
         now_s = time.monotonic()
         shown = heapq.nsmallest(min(room, _MAX_FILES_SHOWN), under_way, key=_place)
         picture = Group(
-            self._total(now_s - self._began_s, audio_s),
+            self._total(now_s - self._began_s, audio_s, self._left_s(now_s, under_way, ends_at_s)),
             _counts(under_way),
             _files(shown, now_s, room=self._console.width - _BESIDE_A_NAME),
         )
         # A terminal that echoes ^C at the end of a full line would begin another, and that one would stay.
         return Constrain(picture, self._console.width - len("^C"))
 
-    def _total(self, elapsed_s: float, audio_s: float) -> RenderableType:
+    def _left_s(self, now_s: float, under_way: list[_UnderWay], ends_at_s: float | None) -> float | None:
+        """Return what the server expects once all that is left is submitted; before that, at least that.
+
+        Until then, and where it expects nothing, each file is taken to need as long as those that are finished did.
+        """
+        finished, left = self._summary.finished, self._summary.total - self._summary.finished
+        by_files_s = (now_s - self._began_s) / finished * left if finished else None
+        if ends_at_s is None:
+            return by_files_s
+        by_server_s = max(0.0, ends_at_s - now_s)
+        submitted = sum(entry.file.state in _SUBMITTED for entry in under_way)
+        return by_server_s if by_files_s is None or submitted >= left else max(by_server_s, by_files_s)
+
+    def _total(self, elapsed_s: float, audio_s: float, left_s: float | None) -> RenderableType:
         finished, total = self._summary.finished, self._summary.total
         self._bar.update(completed=finished)
-        left_s = elapsed_s / finished * (total - finished) if finished else None
         line = Table.grid(padding=(0, 1), expand=True)
         for _ in range(2):
             line.add_column(no_wrap=True)

@@ -35,6 +35,8 @@ class Server:
 
     url: str
     api_key: str
+    is_private: bool = False
+    """Whether it ends with the command, with all that it keeps."""
 
 
 def find_server(url: str | None, api_key: str | None) -> Server | None:

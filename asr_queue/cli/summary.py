@@ -14,18 +14,26 @@ from asr_queue.cli.printable import printable
 _MAX_FAILURES_SHOWN: Final = 20
 """More than fit a screen help nobody; each was told when it came."""
 
+_MAX_BATCHES_SHOWN: Final = 5
+
 
 @dataclass(slots=True)
 class Summary:
     """Counts of a run over `total` recordings, so far."""
 
     total: int
+    shows_batches: bool = True
+    """Whether they outlive the run, so that their ids are of use."""
     done: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Name and reason."""
     audio_s: float = 0.0
-    """Of what is done, as far as the server tells."""
+    """Of what is done, as far as the server tells; so are the two below, failures included, and 0 where it does not."""
+    device_s: float = 0.0
+    cost_usd: float = 0.0
     took_s: float = 0.0
+    batches: dict[str, None] = field(default_factory=dict)
+    """Ids of the batches that the recordings were in, in the order in which they were first heard of."""
 
     @property
     def finished(self) -> int:
@@ -38,13 +46,15 @@ class Summary:
             f"; {self.audio_s:.1f} s of audio in {self.took_s:.1f} s" if self.audio_s else f" in {self.took_s:.1f} s"
         )
         speed = f", {rate(self.audio_s, self.took_s)}" if self.audio_s else ""
-        return f"{self.done} done, {len(self.failures)} failed{audio}{speed}"
+        device = f"; {self.device_s:.1f} device s" if self.device_s else ""
+        cost = f"; {self.cost_usd:.4f} USD" if self.cost_usd else ""
+        return f"{self.done} done, {len(self.failures)} failed{audio}{speed}{device}{cost}"
 
     def table(self) -> RenderableType:
         """Return it as a table, with the first failures and their reasons below."""
         counts = Table.grid(padding=(0, 2))
         counts.add_column(style="dim")
-        counts.add_column(justify="right")
+        counts.add_column()
         for name, value in self._rows():
             counts.add_row(name, value)
         if not self.failures:
@@ -67,3 +77,11 @@ class Summary:
         yield "wall time", clock(self.took_s)
         if self.audio_s:
             yield "speed", rate(self.audio_s, self.took_s)
+        if self.device_s:
+            yield "device", f"{self.device_s:.1f} s"
+        if self.cost_usd:
+            yield "cost", f"{self.cost_usd:.4f} USD"
+        if self.batches and self.shows_batches:
+            first = list(self.batches)[:_MAX_BATCHES_SHOWN]
+            more = len(self.batches) - len(first)
+            yield "batches" if len(self.batches) > 1 else "batch", "\n".join(first + [f"and {more} more"] * bool(more))

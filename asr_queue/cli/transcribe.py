@@ -68,8 +68,9 @@ def transcribe(
             client.check_access()
         except QueueClientError as error:
             give_up(str(error))
-        failed = _run(client, found, sink, language=language, timestamps=timestamps or form.is_subtitle)
-    if failed:
+        summary = Summary(len(found.recordings) + len(found.problems), shows_batches=not server.is_private)
+        _run(client, found, sink, summary, language=language, timestamps=timestamps or form.is_subtitle)
+    if summary.failures:
         raise typer.Exit(SOME_FAILED)
 
 
@@ -92,16 +93,15 @@ def _server(url: str | None, api_key: str | None) -> Iterator[Server]:
             tempfile.TemporaryDirectory(prefix="asr-queue-") as folder,
             private_stack(Path(folder)) as (own_url, own_key),
         ):
-            yield Server(own_url, own_key)
+            yield Server(own_url, own_key, is_private=True)
     except StackFailedError as error:
         give_up(f"the private server did not start: {error}")
 
 
-def _run(client: Client, found: Found, sink: Sink, *, language: str, timestamps: bool) -> int:
-    """Transcribe what was found; return how many failed."""
+def _run(client: Client, found: Found, sink: Sink, summary: Summary, *, language: str, timestamps: bool) -> None:
+    """Transcribe what was found, and keep the summary of it."""
     began_s = time.monotonic()
     recordings = {recording.path: recording for recording in found.recordings}
-    summary = Summary(len(recordings) + len(found.problems))
 
     def fail(path: Path, reason: str) -> None:
         name = displayable(str(path))
@@ -114,6 +114,10 @@ def _run(client: Client, found: Found, sink: Sink, *, language: str, timestamps:
         results = client.transcribe(recordings, language=language, timestamps=timestamps, on_progress=shown.progress)
         for result in results:
             failure = sink.take(recordings[result.path], result, shown)
+            if result.batch_id:
+                summary.batches[result.batch_id] = None
+            summary.device_s += result.device_s or 0.0
+            summary.cost_usd += result.cost_usd or 0.0
             if failure is None:
                 summary.done += 1
                 summary.audio_s += result.audio_s or 0.0
@@ -123,4 +127,3 @@ def _run(client: Client, found: Found, sink: Sink, *, language: str, timestamps:
     summary.took_s = time.monotonic() - began_s
     if summary.total > 1:
         shown.finish()
-    return len(summary.failures)

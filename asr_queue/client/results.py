@@ -24,6 +24,10 @@ class ItemResult:
     item_id: str | None = None
     audio_s: float | None = None
     """Length of the audio, where the server said so."""
+    device_s: float | None = None
+    """Its share of the seconds that the device computed, where the server said so."""
+    cost_usd: float | None = None
+    """What those cost, where the server said so."""
 
 
 class FileState(StrEnum):
@@ -75,6 +79,8 @@ class Progress:
     """Total length of the audio of what is done, as far as the server tells."""
     file: FileProgress | None = None
     """The file that has just moved; None before the first."""
+    seconds_left: float | None = None
+    """Until what is submitted is finished, as the server expects; None where nothing is, or it does not tell."""
 
 
 OnProgress: TypeAlias = Callable[[Progress], None]

@@ -70,6 +70,8 @@ class _Job:
     batch_id: str | None = None
     item_id: str | None = None
     audio_s: float | None = None
+    device_s: float | None = None
+    cost_usd: float | None = None
 
 
 class Transcription:
@@ -89,6 +91,8 @@ class Transcription:
         self._fetches = asyncio.Semaphore(_PARALLEL_FETCHES)
         self._open: set[_Job] = set()
         self._open_batches = 0
+        self._ends_at_s: dict[str, float | None] = {}
+        """When each open batch will be finished, as the server expects (monotonic)."""
         self._hopeless: QueueClientError | None = None
         self._progress = Progress()
 
@@ -221,6 +225,8 @@ class Transcription:
             while jobs:
                 await asyncio.sleep(wait_s)
                 batch = await self._caller.call(status_call(batch_id))
+                left_s = batch.estimate.seconds_left if batch.estimate else None
+                self._ends_at_s[batch_id] = None if left_s is None else time.monotonic() + left_s
                 states = [item.status for item in batch.items]
                 now = tuple(states.count(status) for status in ItemStatus)
                 self._settle(batch.items, jobs, tasks)
@@ -235,6 +241,7 @@ class Transcription:
             self._fail_all(jobs.values(), error)
         finally:
             self._open_batches -= 1
+            self._ends_at_s.pop(batch_id, None)
 
     def _settle(self, items: Iterable[ItemAnswer], jobs: dict[str, _Job], tasks: asyncio.TaskGroup) -> None:
         """Take what is final out of `jobs`: fail it, or begin to fetch its transcript."""
@@ -247,7 +254,7 @@ class Transcription:
                     self._move(job, state)
                 continue
             del jobs[item.item_id]
-            job.audio_s = item.audio_s
+            job.audio_s, job.device_s, job.cost_usd = item.audio_s, item.device_s, item.cost_usd
             if item.status is ItemStatus.ERROR:
                 self._fail(job, ItemFailedError(item.error_code or "item_failed", item.error or "no reason was given"))
             elif item.url:
@@ -294,7 +301,16 @@ class Transcription:
 
     def _finish(self, job: _Job, result: ItemResult) -> None:
         self._open.discard(job)
-        self._results.put_nowait(replace(result, batch_id=job.batch_id, item_id=job.item_id, audio_s=job.audio_s))
+        self._results.put_nowait(
+            replace(
+                result,
+                batch_id=job.batch_id,
+                item_id=job.item_id,
+                audio_s=job.audio_s,
+                device_s=job.device_s,
+                cost_usd=job.cost_usd,
+            )
+        )
         if result.error is None:
             self._move(job, FileState.DONE, done=1, audio_s=job.audio_s or 0.0)
         else:
@@ -312,7 +328,14 @@ class Transcription:
             file = FileProgress(
                 number=job.number, path=job.path, state=job.state, sent_bytes=sent_bytes, size_bytes=size_bytes
             )
-            self._options.on_progress(replace(self._progress, file=file))
+            self._options.on_progress(replace(self._progress, file=file, seconds_left=self._left_s()))
+
+    def _left_s(self) -> float | None:
+        """Return how long the last of the open batches will take; None where the server does not tell of each."""
+        ends_at_s = [at for at in self._ends_at_s.values() if at is not None]
+        if not ends_at_s or len(ends_at_s) < len(self._ends_at_s):
+            return None
+        return max(0.0, max(ends_at_s) - time.monotonic())
 
 
 async def _unwrapped(run: asyncio.Task[None]) -> None:

@@ -31,6 +31,21 @@ def test_a_bar_moves_below_what_is_printed_and_a_table_ends_it(server: ContractS
     assert "queued" not in table
 
 
+def test_what_the_server_expects_and_what_it_cost_are_shown(server: ContractServer, recordings: Path) -> None:
+    server.polls_to_finish = 4
+    server.beyond = {"estimate": {"basis": "batch", "seconds_left": 4000.0}}
+    server.beyond_of_items = [{"audio_s": 3000.0, "device_s": 12.5, "cost_usd": 0.25}] * 4
+    with on_terminal(recordings.parent, "transcribe", "recordings", extra=named(server)) as terminal:
+        terminal.until(r"0/4 .*left 1:06:\d\d")
+        assert terminal.ended() == 1
+    table = terminal.plain[terminal.plain.rindex("files ") :]
+    assert re.search(r"audio +2:30:00", table)
+    assert re.search(r"speed +[\d.]+ audio s/s", table)
+    assert re.search(r"device +50\.0 s", table)
+    assert re.search(r"cost +1\.0000 USD", table)
+    assert re.search(rf"batch +{next(iter(server.batches))}", table)
+
+
 def test_an_upload_shows_how_far_it_is(server: ContractServer, tmp_path: Path) -> None:
     (tmp_path / "long.wav").write_bytes(b"bad" + bytes(2_999_997))
     server.always["upload"] = Slow(0.5)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -67,6 +68,14 @@ def test_a_folder_gives_headed_texts_and_a_bad_file_costs_only_itself(
     assert len(lines) == 5
     assert sum("failed recordings/b/broken.wav: Invalid audio format" in line for line in lines) == 1
     assert lines[-1].startswith("3 done, 1 failed")
+
+
+def test_the_last_line_tells_what_the_server_tells(run: Run, server: ContractServer, recordings: Path) -> None:
+    server.beyond_of_items = [{"audio_s": 3000.0, "device_s": 12.5, "cost_usd": 0.25}] * 4
+    last = run("transcribe", "recordings", server=server).stderr.splitlines()[-1]
+    assert re.fullmatch(
+        r"3 done, 1 failed; 9000\.0 s of audio in [\d.]+ s, [\d.]+ audio s/s; 50\.0 device s; 1\.0000 USD", last
+    )
 
 
 def test_json_of_several_is_one_line_each_failures_included(run: Run, server: ContractServer, recordings: Path) -> None:

@@ -1,7 +1,7 @@
 """The contract on a real socket, and a script of what goes wrong: to see how a client takes it.
 
-It speaks nothing beyond the contract's required fields. A recording's transcript is its own bytes as text; bytes that
-begin with `bad` make the item an error.
+It speaks the contract's required fields, and beyond them what a test tells it. A recording's transcript
+is its own bytes as text; bytes that begin with `bad` make the item an error.
 """
 
 import json
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-Step = Literal["upload", "submit", "status", "fetch"]
+Step = Literal["upload", "submit", "status", "fetch", "queue", "batches"]
 KEY = "asrq_test"
 
 
@@ -73,6 +73,12 @@ class ContractServer:
     """Answers to submits by Idempotency-Key."""
     beyond: dict[str, Any] = field(default_factory=dict)
     """What a status says beyond the contract."""
+    beyond_of_items: list[dict[str, Any]] = field(default_factory=list)
+    """The same of each item, by its place."""
+    queue: dict[str, Any] | None = None
+    """How the queue is; None where the server is too old to tell."""
+    listed: list[dict[str, Any]] | None = None
+    """The batches that a list has; None where the server has no list."""
     most_at_once: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
     _running: int = 0
@@ -131,6 +137,8 @@ class ContractServer:
                     "error": "Invalid audio format: not audio" if state == "error" else None,
                 }
             )
+        for item, told in zip(items, self.beyond_of_items, strict=False):
+            item.update(told)
         done, failed = (sum(item["status"] == state for item in items) for state in ("done", "error"))
         status = unfinished if not is_finished else "completed" if not failed else "partial" if done else "error"
         return self.beyond | {
@@ -167,8 +175,8 @@ class ContractServer:
 
 
 @contextmanager
-def serving() -> Iterator[ContractServer]:
-    """Run a server on a free port of the loopback until the block ends."""
+def serving(port: int = 0) -> Iterator[ContractServer]:
+    """Run a server on a port of the loopback, a free one by default, until the block ends."""
     server = ContractServer()
 
     class Bound(_Handler):
@@ -182,7 +190,7 @@ def serving() -> Iterator[ContractServer]:
             if not isinstance(sys.exception(), ConnectionError):  # clients that leave are part of the tests
                 super().handle_error(request, client_address)  # type: ignore[arg-type]
 
-    http = Quick(("127.0.0.1", 0), Bound)
+    http = Quick(("127.0.0.1", port), Bound)
     server.url = f"http://127.0.0.1:{http.server_port}"
     thread = threading.Thread(target=http.serve_forever, args=(0.02,))
     thread.start()
@@ -214,6 +222,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, {"status": "ok"})
         elif self.path.startswith("/api/v1/queue/status/"):
             self._answer("status", last, b"")
+        elif self.path == "/api/v1/queue" and self.contract.queue is not None:
+            self._answer("queue", "", b"")
+        elif self.path.startswith("/api/v1/queue/batches?") and self.contract.listed is not None:
+            self._answer("batches", "", b"")
         elif self.path.startswith("/api/v1/files/"):
             self._answer("fetch", last, b"")
         else:
@@ -259,6 +271,10 @@ class _Handler(BaseHTTPRequestHandler):
                 return self.contract.status(name)
             case "fetch":
                 return self.contract.fetch(name)
+            case "queue":
+                return self.contract.queue or {}
+            case "batches":
+                return {"batches": self.contract.listed, "next_cursor": None}
 
     def _send(self, status: int, answer: dict[str, Any] | bytes, retry_after_s: int | None = None) -> None:
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()

@@ -7,6 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,40 @@ def test_an_upload_tells_how_far_it_is_and_begins_anew_with_each_try(
     list(client.transcribe([path], on_progress=note))
     assert set(sent) >= {262_144, 524_288, 786_432, 1_000_000}
     assert sent.count(262_144) == sent.count(524_288) == 2, "once a try"
+
+
+def test_what_the_server_tells_of_time_and_cost_reaches_the_caller(
+    client: Client, server: ContractServer, recordings: list[Path]
+) -> None:
+    server.polls_to_finish = 3
+    server.beyond = {"estimate": {"basis": "batch", "seconds_left": 40.0}}
+    server.beyond_of_items = [{"audio_s": 2.5, "device_s": 0.5, "cost_usd": 0.25}]
+    seen: list[Progress] = []
+    [result] = client.transcribe(recordings[:1], on_progress=seen.append)
+    assert (result.audio_s, result.device_s, result.cost_usd) == (2.5, 0.5, 0.25)
+    left = {progress.file.state.value: progress.seconds_left for progress in seen if progress.file}
+    assert left["uploading"] is left["queued"] is None
+    assert left["processing"] == pytest.approx(40.0, abs=1.0)
+
+
+def test_one_batch_that_nothing_is_expected_of_leaves_all_unknown(
+    client: Client, server: ContractServer, tmp_path: Path
+) -> None:
+    paths = [written(tmp_path, f"{n}.wav", "words") for n in range(BATCH_ITEMS + 1)]
+    server.polls_to_finish = 4
+    status = server.status
+
+    def half_informed(batch_id: str) -> dict[str, Any]:
+        told = status(batch_id)
+        is_first = batch_id == next(iter(server.batches))
+        return {**told, "estimate": {"basis": "batch", "seconds_left": 40.0} if is_first else None}
+
+    server.status = half_informed  # type: ignore[method-assign]
+    seen: list[Progress] = []
+    list(client.transcribe(paths, on_progress=seen.append))
+    both = [progress for progress in seen if progress.submitted == len(paths) and progress.done == 0]
+    assert both
+    assert both[-1].seconds_left is None
 
 
 def test_nothing_to_do_is_done_at_once(client: Client, server: ContractServer) -> None:
