@@ -16,6 +16,7 @@ from asr_queue.cli.status import status
 from asr_queue.cli.tenants import tenants
 from asr_queue.cli.transcribe import transcribe
 from asr_queue.cli.up import up
+from asr_queue.cli.watch import watch
 
 app = typer.Typer(
     name="asr-queue",
@@ -31,6 +32,7 @@ app.command()(status)
 app.command()(batches)
 app.command()(cancel)
 app.command()(retry)
+app.command()(watch)
 app.command()(up)
 app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")

@@ -112,7 +112,9 @@ def test_the_version_is_the_packages(run: Run) -> None:
     assert run("--version").stdout == f"asr-queue {version('asr-queue')}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["transcribe"], ["status"], ["up"], ["keys"], ["keys", "create"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command", [[], ["transcribe"], ["status"], ["watch"], ["up"], ["keys"], ["keys", "create"], ["doctor"]]
+)
 def test_every_command_has_help(run: Run, command: list[str]) -> None:
     ran = run(*command, "--help")
     assert ran.returncode == 0
