@@ -12,6 +12,7 @@ from asr_queue.cli.batches import batches, cancel, retry
 from asr_queue.cli.doctor import doctor
 from asr_queue.cli.drop import drop
 from asr_queue.cli.keys import keys
+from asr_queue.cli.report import report
 from asr_queue.cli.status import status
 from asr_queue.cli.tenants import tenants
 from asr_queue.cli.transcribe import transcribe
@@ -33,6 +34,7 @@ app.command()(batches)
 app.command()(cancel)
 app.command()(retry)
 app.command()(watch)
+app.command()(report)
 app.command()(up)
 app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")

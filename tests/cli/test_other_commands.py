@@ -113,7 +113,7 @@ def test_the_version_is_the_packages(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["transcribe"], ["status"], ["watch"], ["up"], ["keys"], ["keys", "create"], ["doctor"]]
+    "command", [[], ["transcribe"], ["status"], ["watch"], ["report"], ["up"], ["keys"], ["keys", "create"], ["doctor"]]
 )
 def test_every_command_has_help(run: Run, command: list[str]) -> None:
     ran = run(*command, "--help")
@@ -158,6 +158,7 @@ def test_the_client_extra_is_enough_to_transcribe_elsewhere(
         ("asr_queue.local.up", ["transcribe", "recordings/a/talk.mp3"], "local"),
         ("asr_queue.local.up", ["up"], "local"),
         ("boto3", ["keys", "list"], "aws"),
+        ("matplotlib", ["report", "nonsense"], "report"),
     ],
 )
 def test_what_is_not_installed_is_named_with_its_extra(
