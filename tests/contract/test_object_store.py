@@ -1,5 +1,6 @@
 """What ObjectStore promises."""
 
+import tracemalloc
 from collections.abc import Iterator
 from datetime import timedelta
 from uuid import uuid4
@@ -40,6 +41,20 @@ def test_a_stream_that_breaks_off_leaves_nothing(store: ObjectStore, count: int)
         store.put_stream(key, broken(), content_type="application/zip")
     assert store.head(key) is None
     assert store.abandon_all_parts(key) == 0, "it has done that itself"
+
+
+@pytest.mark.parametrize("kind", ["emulator", "moto"], indirect=True)
+def test_a_long_stream_is_never_in_memory(store: ObjectStore) -> None:
+    key = f"results/{uuid4()}/downloads/a.zip"
+    store.put_stream(key, (bytes(1_000_000) for _ in range(9)), content_type="application/zip")
+    tracemalloc.start()
+    store.put_stream(key, (bytes(1_000_000) for _ in range(60)), content_type="application/zip")
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    known = store.head(key)
+    assert known is not None
+    assert known.size_bytes == 60_000_000
+    assert peak_bytes < 35_000_000, f"{peak_bytes} bytes at the most"
 
 
 def test_an_object_that_is_not_there_is_none(store: ObjectStore) -> None:

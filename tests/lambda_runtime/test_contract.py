@@ -4,7 +4,9 @@
 `deployed`: the HTTP API endpoint and the function that CloudFormation made of `template.yaml` in the embedded AWS.
 """
 
+import io
 import json
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -89,7 +91,7 @@ def keyed(anonymous: httpx.Client, key: str) -> httpx.Client:
     return httpx.Client(base_url=anonymous.base_url, headers=headers, timeout=30, trust_env=False)
 
 
-def work(stack: Deployed, count: int) -> None:
+def work(stack: Deployed, count: int, text: str = "Grüße.") -> None:
     """Do what a worker does with the next messages: transcribe all but the last, which is no audio."""
     queue = stack.aws.queues[Operation.TRANSCRIBE]
     deliveries: list[Any] = []
@@ -100,8 +102,8 @@ def work(stack: Deployed, count: int) -> None:
         assert item is not None
         outcome = Outcome(item=item, audio_s=1.5, error=ItemError("audio_undecodable", "This is no audio."))
         if place < count - 1:
-            words = [TranscriptWord(start=0.0, end=0.5, text="Grüße.")]
-            transcript = Transcript(text="Grüße.", language="German", timestamps=words)
+            words = [TranscriptWord(start=0.0, end=0.5, text=text)]
+            transcript = Transcript(text=text, language="German", timestamps=words)
             written = write_transcript(item, transcript, store=stack.aws.store)
             outcome = Outcome(item=item, audio_s=1.5, transcript_bytes=written)
         record_outcomes([outcome], store=stack.aws.store, table=stack.aws.table, clock=SystemClock(), file_ttl_s=1800)
@@ -207,6 +209,47 @@ def test_a_file_above_the_functions_limit_goes_past_it_both_ways(client: httpx.C
         return
     assert fetched.status_code == 307
     assert httpx.get(fetched.headers["location"], timeout=30, trust_env=False).content == data
+
+
+def test_a_batch_comes_as_one_file_past_the_functions_limit_too(
+    client: httpx.Client, stack: Deployed, way: str
+) -> None:
+    ids = {}
+    for text in ("Grüße.", "ü" * 500_000):
+        ids[text] = submit(client, [upload(client, b"RIFF")] * 4, return_timestamps=True, custom_id="Gespräch 1")
+        work(stack, 4, text)
+    zipped = client.get(f"/api/v1/queue/batches/{ids['Grüße.']}/download", params={"format": "srt"})
+    assert (zipped.status_code, zipped.headers["content-type"]) == (200, "application/zip")
+    with zipfile.ZipFile(io.BytesIO(zipped.content)) as archive:
+        names = archive.namelist()
+        assert archive.read(names[0]).decode().endswith("\nGrüße.\n")
+        assert (len(names), names[-1]) == (4, "errors.json")
+    large = client.get(f"/api/v1/queue/batches/{ids['ü' * 500_000]}/download", params={"as": "jsonl"})
+    if way != "uvicorn":
+        assert large.status_code == 307
+        large = httpx.get(large.headers["location"], timeout=30, trust_env=False)
+    assert large.headers["content-type"].startswith("application/x-ndjson")
+    told = [json.loads(line) for line in large.content.splitlines()]
+    assert [one["error_code"] for one in told].count(None) == 3
+    assert {one["transcript"]["text"] for one in told if one["transcript"]} == {"ü" * 500_000}
+
+
+def test_a_transcript_comes_in_every_format(client: httpx.Client, stack: Deployed) -> None:
+    batch_id = submit(client, [upload(client, b"RIFF")] * 2, return_timestamps=True)
+    work(stack, 2)
+    [url] = [item["url"] for item in status(client, batch_id)["items"] if item["url"]]
+    for form, begin in {
+        "json": '{"text"',
+        "verbose_json": '{"task"',
+        "txt": "Gr",
+        "srt": "1\n",
+        "vtt": "WEBVTT",
+    }.items():
+        answer = client.get(url, params={"format": form})
+        assert answer.status_code == 200
+        assert answer.content.decode().startswith(begin)
+        assert "Grüße." in answer.content.decode()
+        assert answer.headers["content-disposition"].startswith("attachment")
 
 
 @pytest.mark.parametrize("key", [None, "asrq_wrong"])

@@ -22,6 +22,8 @@ from asr_queue.domain.items import Operation
 from asr_queue.local import environment
 from asr_queue.settings import ResourceSettings
 from asr_queue.usecases.manage_keys import create_key
+from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
+from asr_queue.wire.transcript import Transcript
 from tests.local.emulators import Emulator, emulator
 
 
@@ -57,11 +59,12 @@ class Functions:
         return json.loads(answer["body"])
 
     def answer(self, method: str, path: str, body: bytes = b"", content_type: str = "application/json") -> Any:
+        path, _, query = path.partition("?")
         event = {
             "version": "2.0",
             "routeKey": "$default",
             "rawPath": path,
-            "rawQueryString": "",
+            "rawQueryString": query,
             "headers": {"host": "api.example", "x-api-key": self.api_key, "content-type": content_type},
             "requestContext": {
                 "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1"},
@@ -181,6 +184,28 @@ def test_the_api_may_delete_what_it_promises(functions: Functions) -> None:
         answer = functions.answer("DELETE", f"/api/v1/{path}")
         assert answer["statusCode"] == 204, answer
     assert functions.aws.store.get(upload_key("t", file_id)) is None
+
+
+def test_the_api_may_write_downloads_and_nothing_else_among_the_results(functions: Functions) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\naudio\r\n--x--\r\n'
+    file_id = functions.request("POST", "/api/v1/files/upload", form, "multipart/form-data; boundary=x")["file_id"]
+    items = [{"operation": "transcribe", "ref_audio": file_id}] * 4
+    batch_id = functions.request("POST", "/api/v1/queue/submit", json.dumps({"items": items}).encode())["batch_id"]
+    for index in range(4):
+        item = functions.aws.table.claim_item(batch_id, index, now=SystemClock().now())
+        assert item is not None
+        size_bytes = write_transcript(
+            item, Transcript(text="x" * 3_000_000, language="English"), store=functions.aws.store
+        )
+        outcome = Outcome(item=item, audio_s=1.0, transcript_bytes=size_bytes)
+        record_outcomes(
+            [outcome], store=functions.aws.store, table=functions.aws.table, clock=SystemClock(), file_ttl_s=1800
+        )
+    answer = functions.answer("GET", f"/api/v1/queue/batches/{batch_id}/download?as=jsonl")
+    assert answer["statusCode"] == 307, answer  # in two parts
+    assert len(httpx.get(answer["headers"]["location"], trust_env=False).content.splitlines()) == 4
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3_as(functions, "ApiFunction").put_object(Bucket=functions.bucket, Key=f"results/t/{batch_id}/a", Body=b"")
 
 
 def test_the_api_may_sign_what_it_promises(functions: Functions) -> None:
