@@ -265,6 +265,9 @@ class ItemTable(Protocol):
     def load_batch(self, batch_id: str) -> tuple[Batch, list[Item]] | None:
         """Return a batch and all its items in order, or None where there is none."""
 
+    def get_batch(self, batch_id: str) -> Batch | None:
+        """Return a batch without its items, or None where there is none."""
+
     def mark_sent(self, batch: Batch, *, next_check_at: datetime) -> None:
         """Note that a message was sent for every item, and when the sweep should look again."""
 

@@ -160,6 +160,11 @@ class MemoryTable:
             batch = self._batches.get(batch_id)
             return None if batch is None else (batch, list(self._items[batch_id].values()))
 
+    def get_batch(self, batch_id: str) -> Batch | None:
+        """Return a batch without its items."""
+        with self._lock:
+            return self._batches.get(batch_id)
+
     def batch_ids(self) -> list[str]:
         """Return the ids of all batches, as they came: what no table tells."""
         with self._lock:

@@ -47,6 +47,9 @@ def note_ended(ended: Mapping[str, int], *, table: ItemTable, file_ttl_s: int) -
 
 def close_batch(batch_id: str, *, table: ItemTable, file_ttl_s: int) -> bool:
     """Read a batch's items, and note its end where all of them are final; return whether this call did."""
+    batch = table.get_batch(batch_id)
+    if batch is None or batch.finished_at is not None:
+        return False  # of a cancelled batch every message that is left asks, and its items are a thousand rows
     found = table.load_batch(batch_id)
     return found is not None and close(*found, table=table, file_ttl_s=file_ttl_s)
 

@@ -8,8 +8,10 @@ from asr_queue.domain.quotas import Limits, Usage
 from asr_queue.usecases.claim_item import claim_item
 from asr_queue.usecases.manage_keys import create_key
 from asr_queue.wire.messages import ItemMessage
+from gpu_worker.leases import Leases
+from gpu_worker.pipeline.receive import claim, receive
 from handlers.api import app
-from tests.api.conftest import System
+from tests.api.conftest import FILE_TTL_S, System
 from tests.api.test_deletions import finish, started, sweep
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -135,3 +137,16 @@ def test_cancelling_needs_a_key_wherever_others_do_not(system: System) -> None:
     batch_id = system.submit(system.upload())["batch_id"]
     assert system.anonymous.get(f"/api/v1/queue/status/{batch_id}").status_code == 200
     assert system.anonymous.post(f"/api/v1/queue/batches/{batch_id}/cancel").status_code == 401
+
+
+def test_the_messages_that_a_cancelled_batch_has_left_cost_no_reading_of_its_items(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_id = system.submit(*[system.upload()] * 9)["batch_id"]
+    cancel(system, batch_id)
+    monkeypatch.setattr(system.table, "load_batch", None)
+    leases = Leases(system.queue, visibility_timeout_s=30)
+    received = receive(system.queue, leases, max_messages=10, wait_s=0)
+    assert len(received) == 9
+    for one in received:
+        assert claim(one, table=system.table, clock=system.clock, file_ttl_s=FILE_TTL_S) is None

@@ -53,6 +53,7 @@ def test_what_a_dead_creator_left_is_hidden_and_then_undone(
         with pytest.raises(_DiesError):
             table.create_batch(batch, items)
     assert table.load_batch(batch.batch_id) is None
+    assert table.get_batch(batch.batch_id) is None
     assert batch.batch_id not in table.due_drafts(now=clock.now(), limit=5000)
     clock.advance(120)
     assert batch.batch_id in table.due_drafts(now=clock.now(), limit=5000)

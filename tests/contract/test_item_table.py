@@ -446,6 +446,8 @@ class TestCreation:
         batch, items = a_batch(clock, uploads, custom_id="chunk ü", language="de", return_timestamps=True)
         table.create_batch(batch, items)
         assert load(table, batch) == (batch, items)
+        assert table.get_batch(batch.batch_id) == batch
+        assert table.get_batch(str(uuid4())) is None
         pins = table.get_files([upload.file_id for upload in uploads])
         assert all(pins[item.upload_id].pinned_by == {item.item_id} for item in items)
 

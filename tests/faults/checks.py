@@ -68,7 +68,10 @@ def everything_ended(
 def outcomes_are_right(
     story: Story, rows: Mapping[str, BatchRows], recordings: list[Recording], *, engine: str
 ) -> Iterator[str]:
-    """A recording is done with its own transcript, or was tried too often; what is no recording is an error."""
+    """A recording is done with its own transcript, or was tried too often; what is no recording is an error.
+
+    What its client cancelled may have ended by that.
+    """
     for batch in rows.values():
         if not batch.is_visible:
             continue
@@ -80,7 +83,9 @@ def outcomes_are_right(
                 if place < 0
                 else item["status"] == "done"
             )
-            if not is_right and code != "too_many_attempts":
+            cancel = story.client.cancel
+            was_cancelled = code == "cancelled" and cancel is not None and cancel.is_meant(int(item["index"]))
+            if not is_right and code != "too_many_attempts" and not was_cancelled:
                 yield f"{story.client.label}: item {item['item_id']} of {place} ended {item['status']} {code}"
             texts = story.fetched.get(item["item_id"], set())
             if len(texts) > 1:

@@ -83,13 +83,13 @@ class Actor:
             "POST",
             "/api/v1/queue/submit",
             tries=client.tries,
-            json={"label": client.label, "items": items},
+            json={"label": client.label, "priority": client.priority, "items": items},
             headers={"Idempotency-Key": client.label},
         )
         if story.submitted is None:
             return
         batch_id = story.submitted["batch_id"]
-        await asyncio.gather(*(self._poll(batch_id, number) for number in range(client.pollers)))
+        await asyncio.gather(*(self._poll(batch_id, number) for number in range(client.pollers)), self._cancel())
         await self.fetch()
 
     async def look_again(self) -> None:
@@ -114,6 +114,14 @@ class Actor:
         while not (self.story.is_finished or self.story.surprises):
             await self._poll_once(batch_id)
             await asyncio.sleep(self._client.poll_every_s)
+
+    async def _cancel(self) -> None:
+        cancel, submitted = self._client.cancel, self.story.submitted
+        if cancel is None or submitted is None:
+            return
+        await asyncio.sleep(cancel.after_s)
+        item = "" if cancel.item is None else f"/items/{submitted['item_ids'][cancel.item]}"
+        await self._ask("POST", f"/api/v1/queue/batches/{submitted['batch_id']}{item}/cancel")
 
     async def _poll_once(self, batch_id: str) -> None:
         began_s = time.monotonic()

@@ -4,12 +4,27 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
+from asr_queue.domain.batches import Priority
 from tests.faults.hurried import SPEED
 from tests.faults.system import TENANTS, VISIBILITY_TIMEOUT_S
 
 _LEASE_S: Final = VISIBILITY_TIMEOUT_S / SPEED
 _LARGE_ITEMS: Final = 60
 """More than one transaction takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """The cancellation of a batch, or of an item of it."""
+
+    after_s: float
+    """How long after the answer to the submit."""
+    item: int | None
+    """Place among the items; None for all."""
+
+    def is_meant(self, item: int) -> bool:
+        """Whether an item may end by it."""
+        return self.item in (None, item)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +43,9 @@ class Client:
     """How often it asks to submit before it gives up."""
     pollers: int
     poll_every_s: float
+    priority: Priority = Priority.NORMAL
+    cancel: Cancel | None = None
+    """Whether it thinks better of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +95,10 @@ def _client(chance: random.Random, label: str, recordings: int) -> Client:
         -1 if chance.random() < 0.1 else chance.randrange(recordings) for _ in range(chance.choice((1, 2, 3, 5)))
     )
     items = _LARGE_ITEMS if chance.random() < 0.03 else chance.choice((1, 2, 4, 8))
+    # Drawn apart, so that a seed's script of before there were these is still the same.
+    control = random.Random(f"{label} control")
+    priority = control.choice(list(Priority))
+    cancel = Cancel(after_s=control.uniform(0, 0.6), item=control.choice((None, control.randrange(items))))
     return Client(
         label=label,
         tenant=chance.choice(TENANTS),
@@ -86,6 +108,8 @@ def _client(chance: random.Random, label: str, recordings: int) -> Client:
         tries=chance.choice((1, 1000, 1000, 1000)),
         pollers=chance.choice((1, 1, 2)),
         poll_every_s=chance.uniform(0.03, 0.2),
+        priority=priority,
+        cancel=cancel if control.random() < 0.15 else None,
     )
 
 

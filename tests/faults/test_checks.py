@@ -2,6 +2,7 @@
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from tests.faults import checks
 from tests.faults.clients import Poll, Story
 from tests.faults.end_state import BatchRows
-from tests.faults.plan import Client
+from tests.faults.plan import Cancel, Client
 from tests.faults.recordings import Recording
 from tests.faults.row_history import Image, Outcomes, RowHistory
 
@@ -150,3 +151,14 @@ def test_a_final_item_that_is_started_again_is_seen_though_it_ends_the_same_way(
     assert "'processing'" in violation
     assert list(outcomes.changed(history.news())) == []
     history.close()
+
+
+@pytest.mark.parametrize(("item", "is_right"), [(None, True), (0, True), (1, False)])
+def test_an_item_may_be_cancelled_where_its_client_meant_it(item: int | None, is_right: bool) -> None:
+    told = story(poll(0, ERROR, ERROR))
+    told.fetched = {}
+    told.client = replace(CLIENT, cancel=Cancel(after_s=0, item=item))
+    found = rows(status="error", error_code="cancelled")
+    assert (list(checks.outcomes_are_right(told, found, RECORDINGS, engine="echo")) == []) is is_right
+    told.client = CLIENT
+    assert list(checks.outcomes_are_right(told, found, RECORDINGS, engine="echo")) != [], "nobody cancelled it"

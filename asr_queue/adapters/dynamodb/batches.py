@@ -60,6 +60,12 @@ class Batches:
             return None
         return to_batch(meta), [to_item(row) for row in rows if row is not meta]
 
+    def get_batch(self, batch_id: str) -> Batch | None:
+        """Return a batch without its items."""
+        # A query, for who may query and has no other right to read.
+        meta = next(self._table.query(f"BATCH#{batch_id}", sort_key=META), None)
+        return None if meta is None or "state" in meta else to_batch(meta)
+
     def mark_sent(self, batch: Batch, *, next_check_at: datetime) -> None:
         """Note that a message was sent for every item."""
         values = {"sent_at": to_ms(self._clock.now()), "due_at": to_ms(next_check_at)}

@@ -110,13 +110,14 @@ class Table:
                 raise RetryableError("dynamodb_unavailable", f"dynamodb left {len(missing)} keys unread")
         return rows
 
-    def query(self, partition: str) -> Iterator[Row]:
-        """Return a partition's rows in order of their sort keys, read consistently."""
+    def query(self, partition: str, *, sort_key: str | None = None) -> Iterator[Row]:
+        """Return a partition's rows in order of their sort keys, or the one with this sort key, read consistently."""
+        key = {"pk": partition} if sort_key is None else {"pk": partition, "sk": sort_key}
         return self._pages(
             self._client.query,
-            KeyConditionExpression="#pk = :pk",
-            ExpressionAttributeNames={"#pk": "pk"},
-            ExpressionAttributeValues=_packed({":pk": partition}),
+            KeyConditionExpression=" AND ".join(f"#{name} = :{name}" for name in key),
+            ExpressionAttributeNames={f"#{name}": name for name in key},
+            ExpressionAttributeValues=_packed({f":{name}": value for name, value in key.items()}),
             ConsistentRead=True,
         )
 
