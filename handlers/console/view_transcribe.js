@@ -121,7 +121,7 @@ function settings() {
         { className: "settings" },
         priority.field,
         field("Name of the batch", text("label", { maxLength: 500, placeholder: "The first file’s" })),
-        field("Names and rare words", text("prompt", { maxLength: 2000, placeholder: "To be written as they are here" })),
+        field("Names and rare words", text("prompt", { maxLength: 2000, placeholder: "Such as Dashwood" })),
       ),
     ),
   );
