@@ -20,6 +20,7 @@ FILE_TTL_S = 10
 """Long enough for an upload to be submitted in time on a busy machine."""
 GONE_WITHIN_S = 180
 RATE_HZ = 16_000
+PROMPT = "Pemberley, Netherfield"
 PARTS_BYTES = 100_000_001
 """More than goes in one form."""
 
@@ -97,6 +98,7 @@ def test_after_its_time_nothing_of_a_recording_or_a_transcript_is_left_anywhere(
         assert store.post(how["url"], data=how["fields"], files={"file": recordings[1]}).status_code == 204
         assert api.post(f"/api/v1/files/{how['file_id']}/complete").status_code == 200
         batch_ids.append(submit(api, [how["file_id"]]))
+        batch_ids.append(submit_lines(api, through_the_api))
         dropped = "drop/local/audio/auto/three.wav"
         stack.aws("s3").put_object(Bucket=stack.environment()["ASR_QUEUE_BUCKET"], Key=dropped, Body=recordings[2])
         large = api.post("/api/v1/files/presign", json={"size_bytes": PARTS_BYTES, "content_type": "audio/wav"}).json()
@@ -109,6 +111,9 @@ def test_after_its_time_nothing_of_a_recording_or_a_transcript_is_left_anywhere(
         for batch_id in batch_ids:
             assert finished(api, batch_id)["status"] == "completed"
         assert any("results" in one for one in remains(stack, scratch, texts)), "transcripts are looked for, too"
+        form = {"model": "any", "prompt": PROMPT}
+        told = api.post("/v1/audio/transcriptions", files={"file": ("one.wav", recordings[0])}, data=form).json()
+        assert told["text"].encode() == texts[0] + b" " + PROMPT.encode()
         # What a client began and left lives as long as its address; this one's is ended here.
         assert api.delete(f"/api/v1/files/{large['file_id']}").status_code == 204
 
@@ -116,6 +121,16 @@ def test_after_its_time_nothing_of_a_recording_or_a_transcript_is_left_anywhere(
         while left := [one for one in remains(stack, scratch, pieces) if not is_note(one)]:
             assert time.monotonic() < deadline, left
             time.sleep(1)
+
+
+def submit_lines(api: httpx.Client, file_id: str) -> str:
+    """Submit a line as OpenAI's clients do; return the id of its batch."""
+    body = {"model": "any", "file_id": file_id, "prompt": PROMPT}
+    url = "/v1/audio/transcriptions"
+    line = json.dumps({"custom_id": "one", "method": "POST", "url": url, "body": body})
+    made = api.post("/v1/files", files={"file": ("lines.jsonl", line.encode())}, data={"purpose": "batch"}).json()
+    asked = {"input_file_id": made["id"], "endpoint": url, "completion_window": "24h"}
+    return str(api.post("/v1/batches", json=asked).json()["id"])
 
 
 def is_note(found: str) -> bool:

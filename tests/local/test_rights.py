@@ -173,6 +173,36 @@ def test_the_api_may_send_to_every_lane_and_list_and_cancel_what_is_there(functi
     assert functions.request("GET", "/api/v1/queue/batches")["batches"][0]["status"] == "error"
 
 
+def test_the_api_has_what_openais_clients_need(functions: Functions) -> None:
+    def form(data: str, field: str) -> bytes:
+        parts = {'"file"; filename="a"': data, **dict([field.split("=")])}
+        return (
+            "".join(
+                f"--x\r\nContent-Disposition: form-data; name={name}\r\n\r\n{text}\r\n" for name, text in parts.items()
+            ).encode()
+            + b"--x--\r\n"
+        )
+
+    multipart = "multipart/form-data; boundary=x"
+    recording = functions.request("POST", "/v1/files", form("audio", "purpose=audio"), multipart)["id"]
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/audio/transcriptions"}
+    lines = json.dumps(line | {"body": {"model": "m", "file_id": recording}})
+    lines_file = functions.request("POST", "/v1/files", form(lines, "purpose=batch"), multipart)["id"]
+    asked = {"input_file_id": lines_file, "endpoint": line["url"], "completion_window": "24h"}
+    batch = functions.request("POST", "/v1/batches", json.dumps(asked).encode())
+    assert [file["id"] for file in functions.request("GET", "/v1/files")["data"]] == [lines_file, recording]
+    assert functions.request("GET", "/v1/batches")["data"] == [batch]
+    assert functions.request("GET", "/v1/models")["data"][0]["id"] == "whisper-1"
+    cancelled = functions.request("POST", f"/v1/batches/{batch['id']}/cancel")
+    assert cancelled["status"] == "cancelled"
+    errors = functions.answer("GET", f"/v1/files/{cancelled['error_file_id']}/content")
+    assert errors["statusCode"] == 200
+    assert functions.request("DELETE", f"/v1/files/{recording}")["deleted"]
+    unfinished = functions.answer("POST", "/v1/audio/transcriptions", form("more audio", "model=m"), multipart)
+    assert unfinished["statusCode"] == 503, "nobody works here: it has waited for as long as it may"
+    assert json.loads(unfinished["body"])["error"]["code"] == "still_transcribing"
+
+
 def test_the_api_may_delete_what_it_promises(functions: Functions) -> None:
     form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\naudio\r\n--x--\r\n'
     file_id = functions.request("POST", "/api/v1/files/upload", form, "multipart/form-data; boundary=x")["file_id"]

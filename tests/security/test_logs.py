@@ -18,6 +18,7 @@ from tests.pipeline.rig import Rig
 PATIENCE_S = 90
 AUDIO_S = 3.1875
 """Of which the transcript of the engine `echo` is made, so that no other text says the same."""
+PROMPT = "Names-of-a-patients-children"
 NAME, LABEL, CUSTOM_ID = "Mrs-Robinsons-diagnosis.wav", "label-of-a-patient", "custom-id-of-a-patient"
 
 
@@ -34,7 +35,8 @@ def all_logs(stack: Stack) -> str:
 
 
 def submitted(client: httpx.Client, file_id: str) -> dict[str, object]:
-    items = [{"operation": "transcribe", "ref_audio": file_id, "custom_id": CUSTOM_ID, "return_timestamps": True}]
+    item = {"operation": "transcribe", "ref_audio": file_id, "custom_id": CUSTOM_ID, "return_timestamps": True}
+    items = [item | {"prompt": PROMPT}]
     answer = client.post("/api/v1/queue/submit", json={"label": LABEL, "items": items}).json()
     deadline_s = time.monotonic() + PATIENCE_S
     while True:
@@ -53,7 +55,7 @@ def signed(url: str) -> list[str]:
 def test_a_whole_run_writes_no_secret_to_any_log(stack: Stack) -> None:
     secrets: dict[str, str] = {"API key": stack.api_key, "file name": NAME, "label": LABEL, "custom id": CUSTOM_ID}
     recording = wav(AUDIO_S)
-    secrets["audio"] = recording[2000:2040].decode("latin-1")
+    secrets |= {"audio": recording[2000:2040].decode("latin-1"), "prompt": PROMPT}
     with stack.client() as client:
         file_id = client.post("/api/v1/files/upload", files={"file": (NAME, recording)}).json()["file_id"]
         redirected = client.get(f"/api/v1/files/{file_id}", follow_redirects=False)
@@ -65,6 +67,11 @@ def test_a_whole_run_writes_no_secret_to_any_log(stack: Stack) -> None:
         text = client.get(str(item["url"])).json()["text"]
         assert len(text) > 5
         secrets["transcript"] = text
+
+        form = {"model": "any", "prompt": PROMPT, "response_format": "text"}
+        bearer = {"Authorization": f"Bearer {stack.api_key}"}
+        waited = client.post("/v1/audio/transcriptions", files={"file": (NAME, recording)}, data=form, headers=bearer)
+        assert waited.text.strip() == text
 
         told_how = client.post("/api/v1/files/presign", json={"file_name": NAME, "size_bytes": len(recording)}).json()
         put = httpx.post(told_how["url"], data=told_how["fields"], files={"file": recording}, trust_env=False)
