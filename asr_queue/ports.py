@@ -13,9 +13,12 @@ from asr_queue.domain.batches import Batch, Priority
 from asr_queue.domain.files import File
 from asr_queue.domain.items import Item, Operation
 from asr_queue.domain.keys import ApiKey
+from asr_queue.domain.notices import Notice
 from asr_queue.domain.quotas import Usage
+from asr_queue.domain.signatures import Secrets
 from asr_queue.domain.workers import WorkerReport
 from asr_queue.wire.messages import ItemMessage
+from asr_queue.wire.webhooks import FinishedEvent
 
 UNSENT_CHECK_S = 60
 """Age at which the sweep first looks at a batch whose messages were not noted as sent."""
@@ -23,6 +26,10 @@ IDEMPOTENCY_LOCK_S = 60
 """How long a claim holds before another execution may take it over: longer than any request may run."""
 IDEMPOTENCY_RETENTION_S = 86_400
 """How long a stored answer is given again."""
+NOTICE_LATE_S = 30
+"""How long after a notice's time it becomes due: mostly its message has come by then."""
+MAX_DELAY_S = 900
+"""Longest that a message may be held back at its sending (SQS quotas)."""
 
 
 class Clock(Protocol):
@@ -185,6 +192,67 @@ class WorkerRegistry(Protocol):
         """
 
 
+class NoticeTable(Protocol):
+    """What is to be told of finished batches, and the secrets that sign it.
+
+    `ItemTable.finish_batch` writes notices, and `delete_batch` removes them.
+    """
+
+    def get_notice(self, batch_id: str) -> Notice | None:
+        """Return a batch's notice, or None where there is none."""
+
+    def claim_notice(self, batch_id: str, *, now: datetime, until: datetime) -> Notice | None:
+        """Take a notice of which something is left to do, for oneself alone until then.
+
+        None where nothing is, where its time has not come, and where another one has it.
+        """
+
+    def save_notice(self, notice: Notice) -> bool:
+        """Keep what was done about a notice that was claimed, and let go of it.
+
+        Returns False where it has gone, or another one has claimed it since: then nothing is kept.
+        """
+
+    def replay_notice(self, batch_id: str, *, now: datetime) -> Notice | None:
+        """Have a notice delivered again, from now on, and return it; one whose attempt is under way stays as it is."""
+
+    def due_notices(self, *, now: datetime, limit: int) -> list[Notice]:
+        """Return notices whose time was NOTICE_LATE_S ago; the list may be some seconds old."""
+
+    def postpone_notice(self, notice: Notice, *, next_check_at: datetime) -> None:
+        """Set when a notice is due again, if by then nobody has seen to it."""
+
+    def get_secrets(self, tenant: str) -> Secrets | None:
+        """Return a tenant's signing secrets, or None where it has none yet."""
+
+    def put_secrets(self, secrets: Secrets, *, instead_of: Secrets | None) -> bool:
+        """Keep signing secrets; False where `instead_of` (None: none) are not those that are kept."""
+
+
+class NoticeQueue(Protocol):
+    """Messages that name a finished batch: hints for the notification function, which may get lost or come twice."""
+
+    def send(self, batch_id: str, *, tenant: str, delay_s: int = 0) -> None:
+        """Send one, to be delivered no sooner than `delay_s` (0 to MAX_DELAY_S) from now."""
+
+
+class EventBus(Protocol):
+    """Where other systems of the account learn what has happened."""
+
+    def publish(self, event: FinishedEvent) -> None:
+        """Tell that a batch is finished. A lost reply may tell it twice."""
+
+
+class WebhookCaller(Protocol):
+    """The way out to receivers."""
+
+    def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> tuple[int | None, str | None]:
+        """Send a body to a callback's URL, unless that leads inside; return the answer's status, or why there is none.
+
+        It takes a bounded time. Redirections are not followed, and nothing of the answer is kept.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAnswer:
     """The answer to a finished request with an Idempotency-Key."""
@@ -280,13 +348,14 @@ class ItemTable(Protocol):
         A hint, never the truth: a lost reply counts twice, and a process that dies first counts nothing.
         """
 
-    def finish_batch(
-        self, batch: Batch, *, finished_at: datetime, completed: int, failed: int, read_until: datetime
-    ) -> bool:
-        """Note that a batch's last item is final, with what became of them; return whether this call did.
+    def finish_batch(self, notice: Notice, *, read_until: datetime) -> bool:
+        """Note that a batch's last item is final, with what became of them, and keep the notice; all of it or nothing.
 
         Once, by whoever is first: a batch that was noted, deleted or retired stays as it is. When the sweep looks at
-        it next stays too. Its row goes a retention after `read_until`.
+        it next stays too. Both rows go a retention after `read_until`.
+
+        Returns:
+            Whether this call did it.
         """
 
     def retire_batch(self, batch: Batch) -> None:
@@ -296,7 +365,7 @@ class ItemTable(Protocol):
         """Undo a batch whose creation never ended: remove its items, release their pins. A visible one stays."""
 
     def delete_batch(self, batch: Batch, *, now: datetime) -> None:
-        """Note that a batch is deleted, and forget its label; it is due at once. The first note stands."""
+        """Note that a batch is deleted, and forget its label and notice; it is due at once. The first note stands."""
 
     def remove_items(self, items: Sequence[Item]) -> None:
         """Remove rows of items of one batch, and their pins: final ones, and those that are unfinished still.

@@ -25,6 +25,8 @@ class ResourceSettings(BaseSettings):
     """URL of that of high priority; without it they wait with the normal ones."""
     transcribe_low_queue_url: str | None = None
     """URL of that of low priority; likewise."""
+    notify_queue_url: str | None = None
+    """URL of the SQS queue of notices; without it the notification function learns of finished batches from nobody."""
     file_ttl_s: int = Field(default=1800, ge=1)
     """Life of an upload from its upload, and of a transcript from its completion (the contract: 30 minutes)."""
     max_upload_bytes: int = Field(default=512 * 1024 * 1024, ge=1)

@@ -38,6 +38,7 @@ def main() -> int:
         store=aws.store,
         work_queue=aws.queues[Operation.TRANSCRIBE],
         table=aws.table,
+        notice_queue=aws.notice_queue,
         registry=aws.workers,
         clock=SystemClock(),
         settings=settings,

@@ -142,6 +142,7 @@ def _cancel(request: Request, wired: Wired, tenant: str, batch_id: str, item_id:
         table=wired.table,
         clock=wired.clock,
         file_ttl_s=wired.settings.file_ttl_s,
+        notices=wired.notice_queue,
     )
     request.state.ids["cancelled"] = cancelled
     if cancelled:
@@ -187,6 +188,7 @@ def retry(
         idempotency_key=idempotency_key,
         max_items_waiting=limits.items_waiting,
         ahead_of=None if pulse is None else pulse.ahead_of,
+        trusted_hosts=wired.settings.trusted_hosts,
     )
     tell_of_submit(
         retried.answer,

@@ -29,7 +29,13 @@ def _end_item(record: SQSRecord) -> None:
         poison(record.body, error.code)
         return
     wired = services()
-    item = fail_dead_letter(message, table=wired.table, clock=wired.clock, file_ttl_s=wired.settings.file_ttl_s)
+    item = fail_dead_letter(
+        message,
+        table=wired.table,
+        clock=wired.clock,
+        file_ttl_s=wired.settings.file_ttl_s,
+        notices=wired.notice_queue,
+    )
     ids = {"batch_id": message.batch_id, "item_id": message.item_id}
     if item is None:
         logger.info("dead_letter_of_final_item", extra=ids)

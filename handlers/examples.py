@@ -161,6 +161,25 @@ DOWNLOADED: Final = (
     )
     + "\n"
 )
+DELIVERY: Final = {
+    "webhook_id": f"msg_{_BATCH_ID}",
+    "callback_url": "https://example.com/asr-queue",
+    "state": "pending",
+    "attempts": [
+        {"at": "2026-01-31T12:00:00.000Z", "status": 500, "error": None, "duration_s": 0.21},
+        {
+            "at": "2026-01-31T12:00:05.300Z",
+            "status": None,
+            "error": "The receiver did not answer within 10 s.",
+            "duration_s": 10.002,
+        },
+    ],
+    "next_attempt_at": "2026-01-31T12:05:30.000Z",
+}
+SECRET: Final = {
+    "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=",
+    "created_at": "2026-01-31T12:00:00.000Z",
+}
 _PROBLEMS: Final = {
     400: ("malformed_json", "Bad Request", "The body is not JSON: Invalid JSON: EOF while parsing at line 1 column 9."),
     401: ("unauthorized", "Unauthorized", "Send your API key in the X-API-Key header."),

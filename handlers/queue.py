@@ -61,6 +61,7 @@ def submit(
         clock=wired.clock,
         idempotency_key=idempotency_key,
         max_items_waiting=limits.items_waiting,
+        trusted_hosts=wired.settings.trusted_hosts,
         ahead_items=None if pulse is None else pulse.ahead_of(body.priority),
     )
     tell_of_submit(

@@ -68,6 +68,7 @@ def _accept(key: str) -> Accepted:
         clock=wired.clock,
         file_ttl_s=wired.settings.file_ttl_s,
         max_upload_bytes=wired.settings.max_upload_bytes,
+        trusted_hosts=wired.settings.trusted_hosts,
     )
 
 

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from asr_queue.domain.estimates import ASSUMED_ITEM_S
+from asr_queue.domain.notices import BACKOFF_S
 from asr_queue.domain.quotas import Limits
 from asr_queue.settings import ResourceSettings
 
@@ -28,6 +29,30 @@ class ApiSettings(ResourceSettings):
     """How long `POST /v1/audio/transcriptions` waits for its end; an HTTP API gives up after 30 s."""
     inline_max_bytes: int | None = Field(default=None, ge=1)
     """Most bytes of a file that are answered; larger ones are answered with a link to the bucket. None: no limit."""
+
+    callback_hosts: str | None = None
+    """Hosts that callbacks may have wherever they are, and by http: `host` or `host:port`, with commas between."""
+    callback_backoff_s: str = ",".join(f"{wait_s:g}" for wait_s in BACKOFF_S)
+    """Waits between attempts to tell a callback, with commas between; after as many and one it is given up."""
+    event_bus: str = "default"
+    """Name of the EventBridge bus that is told of finished batches."""
+
+    @field_validator("callback_backoff_s")
+    @classmethod
+    def _are_waits(cls, waits: str) -> str:
+        if not all(float(wait_s) > 0 for wait_s in waits.split(",")):
+            raise ValueError(f"ASR_QUEUE_CALLBACK_BACKOFF_S must hold positive numbers of seconds, not {waits!r}")
+        return waits
+
+    @property
+    def trusted_hosts(self) -> frozenset[str]:
+        """The hosts of `callback_hosts`."""
+        return frozenset(filter(None, (host.strip().lower() for host in (self.callback_hosts or "").split(","))))
+
+    @property
+    def backoff_s(self) -> tuple[float, ...]:
+        """The waits of `callback_backoff_s`."""
+        return tuple(map(float, self.callback_backoff_s.split(",")))
 
     @property
     def limits(self) -> Limits:

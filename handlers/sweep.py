@@ -12,6 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from asr_queue.domain.items import Operation
 from asr_queue.errors import RetryableError
 from asr_queue.usecases.measure_backlog import learn_item_length, measure_backlog
+from asr_queue.usecases.resend_notices import resend_notices
 from asr_queue.usecases.sweep_expired import sweep_expired
 from handlers.observability import count, logger, seconds
 from handlers.wiring import Services, services
@@ -60,4 +61,8 @@ def run(wired: Services) -> None:
         logger.info("swept", extra=done)
     if swept.items_resent:
         count("ItemsResent", swept.items_resent)
+    if wired.notice_queue is not None:
+        resent = resend_notices(table=wired.notices, queue=wired.notice_queue, clock=wired.clock)
+        if resent:
+            logger.info("notices_resent", extra={"notices": resent})
     learn_item_length(Operation.TRANSCRIBE, items=swept.items_heard, audio_s=swept.audio_s, table=wired.table)

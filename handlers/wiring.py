@@ -6,7 +6,17 @@ from functools import cache, cached_property, partial
 from asr_queue.adapters.aws import connect
 from asr_queue.adapters.system_clock import SystemClock
 from asr_queue.domain.items import Operation
-from asr_queue.ports import BatchListing, Clock, ItemTable, ObjectStore, Presigner, WorkerRegistry, WorkQueues
+from asr_queue.ports import (
+    BatchListing,
+    Clock,
+    ItemTable,
+    NoticeQueue,
+    NoticeTable,
+    ObjectStore,
+    Presigner,
+    WorkerRegistry,
+    WorkQueues,
+)
 from asr_queue.usecases.queue_pulse import Outlook, take_pulse
 from handlers.observability import logger
 from handlers.pulses import Pulses
@@ -22,6 +32,8 @@ class Services:
     presigner: Presigner
     table: ItemTable
     listing: BatchListing
+    notices: NoticeTable
+    notice_queue: NoticeQueue | None
     queues: WorkQueues
     registry: WorkerRegistry
     clock: Clock
@@ -63,6 +75,8 @@ def services() -> Services:
         presigner=aws.presigner,
         table=aws.table,
         listing=aws.listing,
+        notices=aws.notices,
+        notice_queue=aws.notice_queue,
         queues=aws.queues,
         registry=aws.workers,
         clock=SystemClock(),

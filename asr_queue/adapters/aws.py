@@ -9,12 +9,15 @@ import boto3
 from botocore.config import Config
 
 from asr_queue.adapters.dynamodb.listing import DynamoBatchListing
+from asr_queue.adapters.dynamodb.notices import DynamoNoticeTable
 from asr_queue.adapters.dynamodb.table import DynamoItemTable
 from asr_queue.adapters.dynamodb.workers import DynamoWorkerRegistry
+from asr_queue.adapters.eventbridge import EventBridge
 from asr_queue.adapters.lanes import LaneQueue
 from asr_queue.adapters.s3 import S3ObjectStore
 from asr_queue.adapters.s3_presigner import S3Presigner
 from asr_queue.adapters.sqs import SqsWorkQueue
+from asr_queue.adapters.sqs_notices import SqsNoticeQueue
 from asr_queue.adapters.system_clock import SystemClock
 from asr_queue.domain.batches import Priority
 from asr_queue.domain.items import Operation
@@ -44,6 +47,9 @@ class Aws:
     presigner: S3Presigner
     queues: WorkQueues
     table: DynamoItemTable
+    notices: DynamoNoticeTable
+    notice_queue: SqsNoticeQueue | None
+    """None where the settings name none."""
     workers: DynamoWorkerRegistry
     listing: DynamoBatchListing
 
@@ -57,6 +63,7 @@ def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None
             `AWS_DEFAULT_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`); None where boto3 finds its own.
     """
     session, endpoint_url = _session(environment)
+    clock = SystemClock()
     dynamodb = session.client("dynamodb", config=_CONFIG, endpoint_url=endpoint_url)
     sqs = session.client("sqs", config=_SQS_CONFIG, endpoint_url=endpoint_url)
     return Aws(
@@ -69,10 +76,23 @@ def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None
             partial(session.client, "s3", config=_PRESIGN_CONFIG, endpoint_url=endpoint_url), settings.bucket
         ),
         queues={Operation.TRANSCRIBE: _lanes(sqs, settings)},
-        table=DynamoItemTable(dynamodb, settings.table, clock=SystemClock(), row_retention_s=settings.row_retention_s),
+        table=DynamoItemTable(dynamodb, settings.table, clock=clock, row_retention_s=settings.row_retention_s),
+        notices=DynamoNoticeTable(dynamodb, settings.table, clock=clock, row_retention_s=settings.row_retention_s),
+        notice_queue=SqsNoticeQueue(sqs, settings.notify_queue_url) if settings.notify_queue_url else None,
         workers=DynamoWorkerRegistry(dynamodb, settings.table),
         listing=DynamoBatchListing(dynamodb, settings.table),
     )
+
+
+def connect_events(bus: str, *, environment: Mapping[str, str] | None = None) -> EventBridge:
+    """Return an event bus alone, for the one process that tells it anything.
+
+    Args:
+        bus: its name.
+        environment: as for `connect`.
+    """
+    session, endpoint_url = _session(environment)
+    return EventBridge(session.client("events", config=_CONFIG, endpoint_url=endpoint_url), bus)
 
 
 def connect_bucket(bucket: str, *, environment: Mapping[str, str] | None = None) -> S3ObjectStore:

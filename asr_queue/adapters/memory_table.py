@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from asr_queue.adapters.memory_notices import MemoryNoticeTable
 from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File
 from asr_queue.domain.items import Item, ItemStatus, Operation, pins_by_upload
 from asr_queue.domain.keys import ApiKey
+from asr_queue.domain.notices import Notice
 from asr_queue.domain.quotas import Usage, pinned_enough
 from asr_queue.errors import CallerError
 from asr_queue.ports import (
@@ -46,6 +48,8 @@ class MemoryTable:
             chance: draws what DynamoDB leaves open: whether a list of what is due is that of the time before.
                 Without it, lists are always new.
         """
+        self.notices = MemoryNoticeTable()
+        """Where the notices of finished batches go."""
         self._clock = clock
         self._chance = chance
         self._due_before: dict[str, list[Any]] = {}
@@ -190,17 +194,17 @@ class MemoryTable:
             self._ended[batch_id] += count
             return self._ended[batch_id] >= self._batches[batch_id].total
 
-    def finish_batch(
-        self, batch: Batch, *, finished_at: datetime, completed: int, failed: int, read_until: datetime
-    ) -> bool:
+    def finish_batch(self, notice: Notice, *, read_until: datetime) -> bool:
         """Note that the last item is final."""
         del read_until
         with self._lock:
-            row = self._batches.get(batch.batch_id)
-            if row is None or row.finished_at or row.deleted_at or batch.batch_id not in self._next_checks:
+            row = self._batches.get(notice.batch_id)
+            if row is None or row.finished_at or row.deleted_at or notice.batch_id not in self._next_checks:
                 return False
-            noted = replace(row, finished_at=finished_at, completed=completed, failed=failed)
-            self._batches[batch.batch_id] = noted
+            self._batches[notice.batch_id] = replace(
+                row, finished_at=notice.finished_at, completed=notice.completed, failed=notice.failed
+            )
+            self.notices.put(notice)
             return True
 
     def retire_batch(self, batch: Batch) -> None:
@@ -217,6 +221,7 @@ class MemoryTable:
             row = self._batches.get(batch.batch_id)
             if row is not None and row.deleted_at is None:
                 self._batches[batch.batch_id] = replace(row, deleted_at=now, label="")
+                self.notices.remove_notice(batch.batch_id)
                 self._next_checks[batch.batch_id] = now
 
     def remove_items(self, items: Sequence[Item]) -> None:
@@ -325,7 +330,7 @@ class MemoryTable:
                 del self._files[file_id]
             for place in executions:
                 del self._executions[place]
-            return rows
+            return rows + self.notices.forget_tenant(tenant)
 
     def put_key(self, key: ApiKey) -> None:
         """Store a key."""

@@ -32,10 +32,7 @@ class SqsWorkQueue:
     ) -> list[ItemMessage]:
         """Send messages of a tenant, ten a call; return those that were refused. To one queue all are alike."""
         del priority
-        # On a standard queue the group is what SQS is fair between ("fair queues"). A hash, since a group's name may
-        # not hold everything that a tenant's may.
-        group_id = hashlib.sha256(tenant.encode()).hexdigest()
-        return _refused(partial(self._send_ten, group_id), messages)
+        return _refused(partial(self._send_ten, group_of(tenant)), messages)
 
     def receive(self, *, max_messages: int, wait_s: int) -> list[Delivery]:
         """Receive up to `max_messages` (1 to 10)."""
@@ -98,6 +95,14 @@ class SqsWorkQueue:
         entries = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(handles)]
         answer: Mapping[str, Any] = self._client.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
         return answer
+
+
+def group_of(tenant: str) -> str:
+    """Return the group of a tenant's messages: on a standard queue what SQS is fair between ("fair queues").
+
+    A hash, since a group's name may not hold everything that a tenant's may.
+    """
+    return hashlib.sha256(tenant.encode()).hexdigest()
 
 
 def _refused(call: Callable[[Sequence[T]], Mapping[str, Any]], values: Sequence[T]) -> list[T]:

@@ -40,6 +40,7 @@ class Resources:
     transcribe_queue_url: str
     transcribe_high_queue_url: str
     transcribe_low_queue_url: str
+    notify_queue_url: str
     dead_letter_queue_url: str
 
     def as_settings(self) -> dict[str, str]:
@@ -50,6 +51,7 @@ class Resources:
             "ASR_QUEUE_TRANSCRIBE_QUEUE_URL": self.transcribe_queue_url,
             "ASR_QUEUE_TRANSCRIBE_HIGH_QUEUE_URL": self.transcribe_high_queue_url,
             "ASR_QUEUE_TRANSCRIBE_LOW_QUEUE_URL": self.transcribe_low_queue_url,
+            "ASR_QUEUE_NOTIFY_QUEUE_URL": self.notify_queue_url,
         }
 
 
@@ -109,6 +111,7 @@ def deploy(
         transcribe_queue_url=_at(endpoint_url, outputs["TranscribeQueueUrl"]),
         transcribe_high_queue_url=_at(endpoint_url, outputs["TranscribeHighQueueUrl"]),
         transcribe_low_queue_url=_at(endpoint_url, outputs["TranscribeLowQueueUrl"]),
+        notify_queue_url=_at(endpoint_url, outputs["NotifyQueueUrl"]),
         dead_letter_queue_url=_at(endpoint_url, outputs["DeadLetterQueueUrl"]),
     )
 

@@ -17,6 +17,9 @@ _PARAMETERS = {
     "ASR_QUEUE_MAX_ITEMS_WAITING": "MaxItemsWaiting",
     "ASR_QUEUE_MAX_BYTES_STORED": "MaxBytesStored",
     "ASR_QUEUE_MAX_REQUESTS_PER_S": "MaxRequestsPerS",
+    "ASR_QUEUE_CALLBACK_HOSTS": "CallbackHosts",
+    "ASR_QUEUE_CALLBACK_BACKOFF_S": "CallbackBackoffS",
+    "ASR_QUEUE_EVENT_BUS": "EventBusName",
 }
 """The settings that the template has parameters for."""
 _CANONICAL_PORT = "4566"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from asr_queue.domain.callbacks import NOWHERE
 from asr_queue.domain.drops import Drop, DropKind
 from asr_queue.domain.files import FileKind
 from asr_queue.errors import CallerError, RetryableError
@@ -46,6 +47,7 @@ def accept_drop(
     clock: Clock,
     file_ttl_s: int,
     max_upload_bytes: int,
+    trusted_hosts: frozenset[str] = NOWHERE,
 ) -> Accepted:
     """Do what is to be done about an object under the drop prefix, and leave a note of it; again is harmless.
 
@@ -81,7 +83,13 @@ def accept_drop(
             max_upload_bytes=max_upload_bytes,
         )
         submitted = submit_batch(
-            request, tenant=drop.tenant, table=table, queues=queues, clock=clock, idempotency_key=identity
+            request,
+            tenant=drop.tenant,
+            table=table,
+            queues=queues,
+            clock=clock,
+            idempotency_key=identity,
+            trusted_hosts=trusted_hosts,
         )
     except CallerError as error:
         if error.code in _PASSING:

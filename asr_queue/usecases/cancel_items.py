@@ -9,14 +9,21 @@ from typing import Final
 from asr_queue.domain.ids import is_id
 from asr_queue.domain.items import CANCELLED, ItemError
 from asr_queue.errors import CallerError
-from asr_queue.ports import Clock, ItemTable
+from asr_queue.ports import Clock, ItemTable, NoticeQueue
 from asr_queue.usecases.close_batch import note_ended
 
 _CANCELLED: Final = ItemError(CANCELLED, "This item was cancelled before it was done. Submit it again if it is wanted.")
 
 
 def cancel_items(
-    batch_id: str, *, tenant: str, table: ItemTable, clock: Clock, file_ttl_s: int, item_id: str | None = None
+    batch_id: str,
+    *,
+    tenant: str,
+    table: ItemTable,
+    clock: Clock,
+    file_ttl_s: int,
+    item_id: str | None = None,
+    notices: NoticeQueue | None = None,
 ) -> int:
     """Move the unfinished items of a batch, or that one item, to `error`; return how many that were.
 
@@ -39,5 +46,5 @@ def cancel_items(
     now = clock.now()
     ended = [(item.failed(_CANCELLED, now=now), None) for item in items if not item.status.is_final]
     cancelled = sum(table.finish_items(ended))
-    note_ended({batch_id: cancelled}, table=table, file_ttl_s=file_ttl_s)
+    note_ended({batch_id: cancelled}, table=table, file_ttl_s=file_ttl_s, notices=notices)
     return cancelled

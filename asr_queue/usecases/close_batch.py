@@ -9,18 +9,23 @@ then the items are read; and the sweep looks at every batch.
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
 from asr_queue.domain.batches import Batch, Progress, finished_at
 from asr_queue.domain.items import Item
-from asr_queue.ports import ItemTable
+from asr_queue.domain.notices import Notice
+from asr_queue.errors import RetryableError
+from asr_queue.ports import ItemTable, NoticeQueue
 
 _AT_ONCE: Final = 16
 """Batches that are looked at at the same time: items that end together may be of as many."""
 
 
-def note_ended(ended: Mapping[str, int], *, table: ItemTable, file_ttl_s: int) -> int:
+def note_ended(
+    ended: Mapping[str, int], *, table: ItemTable, file_ttl_s: int, notices: NoticeQueue | None = None
+) -> int:
     """Count items that have ended, and note which batches that finishes; return how many.
 
     Call it when the items' new states are written and before anything is acknowledged.
@@ -28,6 +33,7 @@ def note_ended(ended: Mapping[str, int], *, table: ItemTable, file_ttl_s: int) -
     Args:
         ended: how many items of each batch, by its id; 0 where that is not known: then its items are read.
         file_ttl_s: life of a transcript: how long after its end a batch is of use.
+        notices: where the notification function learns of it at once; None leaves that to the sweep.
 
     Raises:
         RetryableError: not all was noted; calling again is safe.
@@ -37,7 +43,7 @@ def note_ended(ended: Mapping[str, int], *, table: ItemTable, file_ttl_s: int) -
         count = ended[batch_id]
         if count and not table.count_ended(batch_id, count):
             return False
-        return close_batch(batch_id, table=table, file_ttl_s=file_ttl_s)
+        return close_batch(batch_id, table=table, file_ttl_s=file_ttl_s, notices=notices)
 
     if len(ended) <= 1:
         return sum(map(look, ended))
@@ -45,25 +51,31 @@ def note_ended(ended: Mapping[str, int], *, table: ItemTable, file_ttl_s: int) -
         return sum(pool.map(look, ended))
 
 
-def close_batch(batch_id: str, *, table: ItemTable, file_ttl_s: int) -> bool:
+def close_batch(batch_id: str, *, table: ItemTable, file_ttl_s: int, notices: NoticeQueue | None = None) -> bool:
     """Read a batch's items, and note its end where all of them are final; return whether this call did."""
     batch = table.get_batch(batch_id)
     if batch is None or batch.finished_at is not None:
         return False  # of a cancelled batch every message that is left asks, and its items are a thousand rows
     found = table.load_batch(batch_id)
-    return found is not None and close(*found, table=table, file_ttl_s=file_ttl_s)
+    return found is not None and close(*found, table=table, file_ttl_s=file_ttl_s, notices=notices)
 
 
-def close(batch: Batch, items: Sequence[Item], *, table: ItemTable, file_ttl_s: int) -> bool:
+def close(
+    batch: Batch,
+    items: Sequence[Item],
+    *,
+    table: ItemTable,
+    file_ttl_s: int,
+    notices: NoticeQueue | None = None,
+) -> bool:
     """Note the end of a batch whose items have been read; return whether this call did."""
     ended_at = finished_at(items)
     if ended_at is None or batch.finished_at is not None or batch.deleted_at is not None:
         return False
-    progress = Progress.of(items)
-    return table.finish_batch(
-        batch,
-        finished_at=ended_at,
-        completed=progress.completed,
-        failed=progress.failed,
-        read_until=ended_at + timedelta(seconds=file_ttl_s),
-    )
+    notice = Notice.of(batch, Progress.of(items), finished_at=ended_at)
+    if not table.finish_batch(notice, read_until=ended_at + timedelta(seconds=file_ttl_s)):
+        return False
+    if notices is not None:
+        with suppress(RetryableError):  # the notice is due; the sweep finds it
+            notices.send(batch.batch_id, tenant=batch.tenant)
+    return True

@@ -1,7 +1,7 @@
 """End an item that was tried too often."""
 
 from asr_queue.domain.items import Item, ItemError
-from asr_queue.ports import Clock, ItemTable
+from asr_queue.ports import Clock, ItemTable, NoticeQueue
 from asr_queue.usecases.close_batch import close, note_ended
 from asr_queue.wire.messages import ItemMessage
 
@@ -12,7 +12,9 @@ _TOO_MANY_ATTEMPTS = ItemError(
 )
 
 
-def fail_dead_letter(message: ItemMessage, *, table: ItemTable, clock: Clock, file_ttl_s: int) -> Item | None:
+def fail_dead_letter(
+    message: ItemMessage, *, table: ItemTable, clock: Clock, file_ttl_s: int, notices: NoticeQueue | None = None
+) -> Item | None:
     """Move the item that a dead letter names to `error`; return it, or None where it was final or gone.
 
     A batch that this finishes, or that was finished and not noted yet, is noted as finished.
@@ -22,9 +24,9 @@ def fail_dead_letter(message: ItemMessage, *, table: ItemTable, clock: Clock, fi
         return None
     item = found[1][message.index]
     if item.item_id != message.item_id or item.status.is_final:
-        close(*found, table=table, file_ttl_s=file_ttl_s)
+        close(*found, table=table, file_ttl_s=file_ttl_s, notices=notices)
         return None
     failed = item.failed(_TOO_MANY_ATTEMPTS, now=clock.now())
     [is_ours] = table.finish_items([(failed, None)])
-    note_ended({item.batch_id: 1 if is_ours else 0}, table=table, file_ttl_s=file_ttl_s)
+    note_ended({item.batch_id: 1 if is_ours else 0}, table=table, file_ttl_s=file_ttl_s, notices=notices)
     return failed if is_ours else None

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from asr_queue.domain.files import TRANSCRIPT_TYPE, File, FileKind
 from asr_queue.domain.items import Item, ItemError
-from asr_queue.ports import Clock, ItemTable, ObjectStore
+from asr_queue.ports import Clock, ItemTable, NoticeQueue, ObjectStore
 from asr_queue.usecases.close_batch import note_ended
 from asr_queue.wire.transcript import Transcript
 
@@ -38,7 +38,13 @@ def write_transcript(item: Item, transcript: Transcript, *, store: ObjectStore) 
 
 
 def record_outcomes(
-    outcomes: Sequence[Outcome], *, store: ObjectStore, table: ItemTable, clock: Clock, file_ttl_s: int
+    outcomes: Sequence[Outcome],
+    *,
+    store: ObjectStore,
+    table: ItemTable,
+    clock: Clock,
+    file_ttl_s: int,
+    notices: NoticeQueue | None = None,
 ) -> list[bool]:
     """Move items to their final state, and register their results for `file_ttl_s` seconds.
 
@@ -60,7 +66,7 @@ def record_outcomes(
     ended = Counter(outcome.item.batch_id for outcome, ours in zip(outcomes, counts, strict=True) if ours)
     # Whoever was first may have died before it counted: there the items themselves are asked.
     overtaken = {outcome.item.batch_id for outcome, ours in zip(outcomes, counts, strict=True) if not ours}
-    note_ended({**ended, **dict.fromkeys(overtaken, 0)}, table=table, file_ttl_s=file_ttl_s)
+    note_ended({**ended, **dict.fromkeys(overtaken, 0)}, table=table, file_ttl_s=file_ttl_s, notices=notices)
     return counts
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from asr_queue.domain.batches import Batch, Priority
+from asr_queue.domain.callbacks import NOWHERE
 from asr_queue.domain.ids import is_id
 from asr_queue.domain.items import CANCELLED, Item
 from asr_queue.errors import CallerError
@@ -40,6 +41,7 @@ def retry_batch(
     idempotency_key: str | None = None,
     max_items_waiting: int | None = None,
     ahead_of: Callable[[Priority], int] | None = None,
+    trusted_hosts: frozenset[str] = NOWHERE,
 ) -> Retried:
     """Submit what has failed of a batch by now, in its order, and with all that was asked for; or nothing at all.
 
@@ -55,6 +57,7 @@ def retry_batch(
         idempotency_key: a repeated request with this key gets the first one's answer, whatever failed since.
         max_items_waiting: as for a submit.
         ahead_of: counts the items that wait ahead of those of a priority; None where nobody counted.
+        trusted_hosts: as for a submit.
 
     Raises:
         CallerError: `batch_not_found`, for another tenant's too; `batch_deleted`; `nothing_to_retry`; `file_expired`,
@@ -81,6 +84,7 @@ def retry_batch(
             max_items_waiting=max_items_waiting,
             ahead_items=None if ahead_of is None else ahead_of(batch.priority),
             retry_of=batch_id,
+            trusted_hosts=trusted_hosts,
         )
     except CallerError as error:
         if error.code not in _GONE:

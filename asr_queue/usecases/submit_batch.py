@@ -8,6 +8,7 @@ from typing import Final
 from uuid import uuid4
 
 from asr_queue.domain.batches import Batch, Priority
+from asr_queue.domain.callbacks import NOWHERE, parse_callback
 from asr_queue.domain.files import File
 from asr_queue.domain.ids import is_id
 from asr_queue.domain.items import Item, Operation
@@ -44,6 +45,7 @@ def submit_batch(
     max_items_waiting: int | None = None,
     ahead_items: int | None = None,
     retry_of: str | None = None,
+    trusted_hosts: frozenset[str] = NOWHERE,
 ) -> Submitted:
     """Register a batch and send its items to the workers; all of it, or nothing.
 
@@ -56,13 +58,16 @@ def submit_batch(
         ahead_items: how many wait already, for its place in the queue; None where nobody counted.
         retry_of: id of the batch whose failed items these are; a repeated retry of that one is the same request,
             whatever else has failed since.
+        trusted_hosts: whose callbacks may be anywhere (`domain.callbacks`).
 
     Raises:
         CallerError: which item is at fault, and why: `unknown_operation`, `operation_unavailable`,
             `unknown_language`, `file_not_found`, `file_expired`; or `request_in_progress`,
-            `idempotency_key_reused`, `too_many_items`.
+            `idempotency_key_reused`, `too_many_items`, `callback_not_allowed`.
         QuotaError: `too_many_items_waiting`.
     """
+    if request.callback_url is not None:
+        parse_callback(request.callback_url, trusted=trusted_hosts)
     drafts = [_checked(item, place) for place, item in enumerate(request.items)]
     uploads = table.get_files([draft.ref_audio for draft in drafts if is_id(draft.ref_audio)])
     now = clock.now()

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from asr_queue.domain.batches import MAX_ITEMS, BatchStatus, Priority
 from asr_queue.domain.estimates import Basis
 from asr_queue.domain.items import ItemStatus
+from asr_queue.domain.notices import DeliveryState
 
 MAX_LABEL_CHARS = 500
 MAX_CUSTOM_ID_CHARS = 500
@@ -278,6 +279,39 @@ class CancelAnswer(_Wire):
     batch_id: str
     cancelled: int
     """Items that ended by it: those that had not ended before."""
+
+
+class AttemptAnswer(_Wire):
+    """One try to tell a callback."""
+
+    at: str
+    """ISO 8601, UTC."""
+    status: int | None
+    """Of the receiver's answer; null where there was none."""
+    error: str | None
+    """Why there was none; for people."""
+    duration_s: float
+
+
+class DeliveryAnswer(_Wire):
+    """How far a batch's callback has been told of its end."""
+
+    webhook_id: str
+    """The `webhook-id` of every attempt."""
+    callback_url: str
+    state: DeliveryState
+    attempts: list[AttemptAnswer]
+    """The last 20, oldest first."""
+    next_attempt_at: str | None
+    """Null where none will be, and until the batch is finished."""
+
+
+class SecretAnswer(_Wire):
+    """What signs the deliveries of a tenant."""
+
+    secret: str
+    created_at: str
+    """ISO 8601, UTC."""
 
 
 class Problem(BaseModel):

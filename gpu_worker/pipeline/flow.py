@@ -23,7 +23,7 @@ from typing import Final
 from uuid import uuid4
 
 from asr_queue.errors import AsrQueueError, RetryableError
-from asr_queue.ports import Clock, ItemTable, ObjectStore, WorkerRegistry, WorkQueue
+from asr_queue.ports import Clock, ItemTable, NoticeQueue, ObjectStore, WorkerRegistry, WorkQueue
 from gpu_worker.engine import SpeechEngine
 from gpu_worker.leases import Leases
 from gpu_worker.meter import Meter
@@ -79,6 +79,7 @@ class Flow:
         registry: WorkerRegistry,
         clock: Clock,
         settings: WorkerSettings,
+        notice_queue: NoticeQueue | None = None,
         protection: TaskProtection | None = None,
     ) -> None:
         self._engine = engine
@@ -86,6 +87,7 @@ class Flow:
         self._work_queue = work_queue
         self._table = table
         self._registry = registry
+        self._notice_queue = notice_queue
         self._clock = clock
         self._settings = settings
         self._protection = protection
@@ -111,6 +113,7 @@ class Flow:
             clock=clock,
             leases=self._leases,
             file_ttl_s=settings.file_ttl_s,
+            notices=notice_queue,
             patience_s=settings.visibility_timeout_s,
             stopping=self._stopping,
         )
@@ -233,7 +236,13 @@ class Flow:
             return
         work: Received | Claimed = received
         try:
-            claimed = claim(received, table=self._table, clock=self._clock, file_ttl_s=self._settings.file_ttl_s)
+            claimed = claim(
+                received,
+                table=self._table,
+                clock=self._clock,
+                file_ttl_s=self._settings.file_ttl_s,
+                notices=self._notice_queue,
+            )
             if claimed is None:
                 self._batcher.withdraw(key)
                 self._leases.acknowledge([key])

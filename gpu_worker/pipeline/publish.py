@@ -10,7 +10,7 @@ from asr_queue.domain.items import ItemError
 from asr_queue.domain.languages import NAMES
 from asr_queue.domain.transcript import Word
 from asr_queue.errors import AsrQueueError, CallerError, RetryableError
-from asr_queue.ports import Clock, ItemTable, ObjectStore
+from asr_queue.ports import Clock, ItemTable, NoticeQueue, ObjectStore
 from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
 from asr_queue.wire.transcript import Transcript, TranscriptWord
 from gpu_worker.leases import Leases
@@ -44,6 +44,7 @@ class Publisher:
         file_ttl_s: int,
         patience_s: float,
         stopping: threading.Event,
+        notices: NoticeQueue | None = None,
     ) -> None:
         """Take the outside world, and how long to try again while it is away.
 
@@ -55,6 +56,7 @@ class Publisher:
             file_ttl_s: life of a result.
             patience_s: how long to try; the leases are kept all that time.
             stopping: set, patience is short.
+            notices: who learns of finished batches at once.
         """
         self._store = store
         self._table = table
@@ -63,6 +65,7 @@ class Publisher:
         self._file_ttl_s = file_ttl_s
         self._patience_s = patience_s
         self._stopping = stopping
+        self._notices = notices
 
     def write(self, end: Assembled | Failed) -> Ended | None:
         """Write an item's transcript under a key of its attempt, and return what is to be recorded.
@@ -107,6 +110,7 @@ class Publisher:
                     table=self._table,
                     clock=self._clock,
                     file_ttl_s=self._file_ttl_s,
+                    notices=self._notices,
                 ),
                 patience_s=self._patience_s,
                 stopping=self._stopping,

@@ -3,7 +3,7 @@
 import logging
 
 from asr_queue.errors import PoisonError
-from asr_queue.ports import Clock, ItemTable, WorkQueue
+from asr_queue.ports import Clock, ItemTable, NoticeQueue, WorkQueue
 from asr_queue.usecases.claim_item import claim_item
 from asr_queue.usecases.close_batch import close_batch
 from asr_queue.wire.messages import ItemMessage
@@ -34,7 +34,9 @@ def receive(queue: WorkQueue, leases: Leases, *, max_messages: int, wait_s: int)
     return received
 
 
-def claim(received: Received, *, table: ItemTable, clock: Clock, file_ttl_s: int) -> Claimed | None:
+def claim(
+    received: Received, *, table: ItemTable, clock: Clock, file_ttl_s: int, notices: NoticeQueue | None = None
+) -> Claimed | None:
     """Start an item; None where there is nothing left to do but to acknowledge.
 
     Then its batch is looked at: whoever ended the item may have died before it could say so.
@@ -44,6 +46,6 @@ def claim(received: Received, *, table: ItemTable, clock: Clock, file_ttl_s: int
     """
     item = claim_item(received.message, table=table, clock=clock)
     if item is None:
-        close_batch(received.message.batch_id, table=table, file_ttl_s=file_ttl_s)
+        close_batch(received.message.batch_id, table=table, file_ttl_s=file_ttl_s, notices=notices)
         return None
     return Claimed(item=item, delivery=received.delivery)

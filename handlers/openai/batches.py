@@ -137,7 +137,12 @@ def cancel(request: Request, wired: Wired, tenant: Tenant, batch_id: str) -> Bat
     request.state.ids["batch_id"] = batch_id
     _described(batch_id, tenant, wired)  # one that was not made of lines is not known here
     cancelled = cancel_items(
-        batch_id, tenant=tenant, table=wired.table, clock=wired.clock, file_ttl_s=wired.settings.file_ttl_s
+        batch_id,
+        tenant=tenant,
+        table=wired.table,
+        clock=wired.clock,
+        file_ttl_s=wired.settings.file_ttl_s,
+        notices=wired.notice_queue,
     )
     if cancelled:
         count("ItemsFinished", cancelled, outcome="error", code="cancelled")

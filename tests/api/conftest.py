@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 
 from asr_queue.adapters.memory_clock import ManualClock
 from asr_queue.adapters.memory_listing import MemoryBatchListing
+from asr_queue.adapters.memory_notices import MemoryNoticeQueue
 from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
@@ -37,6 +38,7 @@ class System:
     queue: MemoryQueue
     store: MemoryStore
     table: MemoryTable
+    notice_queue: MemoryNoticeQueue
 
     def upload(self, data: bytes = b"RIFF") -> str:
         answer = self.api.post("/api/v1/files/upload", files={"file": ("talk.wav", data, "audio/wav")})
@@ -59,6 +61,7 @@ def key_scope(request: pytest.FixtureRequest) -> str:
 def system(key_scope: str) -> Iterator[System]:
     clock = ManualClock()
     queue, store, table = MemoryQueue(clock), MemoryStore(clock), MemoryTable(clock)
+    notice_queue = MemoryNoticeQueue(clock)
     settings = ApiSettings(
         bucket="b",
         table="t",
@@ -73,6 +76,8 @@ def system(key_scope: str) -> Iterator[System]:
         presigner=MemoryPresigner(store, clock),
         table=table,
         listing=MemoryBatchListing(table),
+        notices=table.notices,
+        notice_queue=notice_queue,
         queues={Operation.TRANSCRIBE: queue},
         registry=MemoryWorkerRegistry(),
         clock=clock,
@@ -89,6 +94,7 @@ def system(key_scope: str) -> Iterator[System]:
         queue=queue,
         store=store,
         table=table,
+        notice_queue=notice_queue,
     )
     for client in clients:
         client.close()

@@ -75,6 +75,8 @@ def running() -> Iterator[Running]:
         presigner=MemoryPresigner(store, clock),
         table=table,
         listing=MemoryBatchListing(table),
+        notices=table.notices,
+        notice_queue=None,
         queues={Operation.TRANSCRIBE: queue},
         registry=MemoryWorkerRegistry(),
         clock=clock,

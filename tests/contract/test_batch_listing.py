@@ -12,7 +12,7 @@ from asr_queue.adapters.memory_clock import ManualClock
 from asr_queue.domain.batches import Batch
 from asr_queue.ports import BatchListing, BatchPlace, ItemTable
 from tests.contract.conftest import MANY
-from tests.contract.test_item_table import a_batch, an_upload
+from tests.contract.test_item_table import a_batch, an_upload, the_end_of
 
 
 @pytest.fixture
@@ -118,6 +118,6 @@ def test_the_list_tells_what_a_finished_batch_came_to(
 ) -> None:
     batch = create(table, clock, tenant)
     assert eventually(lambda: listing.page(tenant, limit=10), [batch])
-    table.finish_batch(batch, finished_at=clock.now(), completed=1, failed=0, read_until=clock.now())
+    table.finish_batch(the_end_of(batch, clock.now()), read_until=clock.now())
     [listed] = listing.page(tenant, limit=10)
     assert (listed.finished_at, listed.completed, listed.failed) == (clock.now(), 1, 0)

@@ -2,16 +2,17 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
 from asr_queue.adapters.memory_clock import ManualClock
-from asr_queue.domain.batches import Batch, Priority
+from asr_queue.domain.batches import Batch, Priority, Progress
 from asr_queue.domain.files import File, FileKind
 from asr_queue.domain.items import Item, ItemError, ItemStatus, Operation
 from asr_queue.domain.keys import ApiKey
+from asr_queue.domain.notices import Notice
 from asr_queue.domain.quotas import Limits, Usage
 from asr_queue.errors import CallerError, QuotaError
 from asr_queue.ports import IDEMPOTENCY_LOCK_S, IDEMPOTENCY_RETENTION_S, IdempotencyClaim, ItemTable, StoredAnswer
@@ -87,6 +88,11 @@ def load(table: ItemTable, batch: Batch) -> tuple[Batch, list[Item]]:
     found = table.load_batch(batch.batch_id)
     assert found is not None
     return found
+
+
+def the_end_of(batch: Batch, at: datetime, *, failed: int = 0) -> Notice:
+    progress = Progress(total=batch.total, queued=0, processing=0, completed=batch.total - failed, failed=failed)
+    return Notice.of(batch, progress, finished_at=at)
 
 
 class TestFiles:
@@ -675,8 +681,8 @@ class TestChecks:
         batch, _ = created(table, clock, 3)
         first = clock.now()
         later = first + timedelta(seconds=9)
-        assert table.finish_batch(batch, finished_at=first, completed=2, failed=1, read_until=later)
-        assert not table.finish_batch(batch, finished_at=later, completed=3, failed=0, read_until=later)
+        assert table.finish_batch(the_end_of(batch, first, failed=1), read_until=later)
+        assert not table.finish_batch(the_end_of(batch, later), read_until=later)
         noted = load(table, batch)[0]
         assert (noted.finished_at, noted.completed, noted.failed) == (first, 2, 1)
         clock.advance(60)
@@ -687,7 +693,7 @@ class TestChecks:
         table.delete_batch(deleted, now=clock.now())
         table.retire_batch(retired)
         for batch in (deleted, retired, replace(unknown, batch_id=str(uuid4()))):
-            assert not table.finish_batch(batch, finished_at=clock.now(), completed=1, failed=0, read_until=clock.now())
+            assert not table.finish_batch(the_end_of(batch, clock.now()), read_until=clock.now())
         assert load(table, deleted)[0].finished_at is None
 
     def test_by_the_count_of_its_ended_items_a_batch_may_be_finished(

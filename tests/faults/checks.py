@@ -65,6 +65,18 @@ def everything_ended(
                 yield f"{label}: item {item_id} was given up after {receives.get(item_id, 0)} receives"
 
 
+def ends_are_noted(rows: Mapping[str, BatchRows]) -> Iterator[str]:
+    """A batch whose items have ended is noted as finished, at the end of the last, with what became of them."""
+    for batch_id, batch in rows.items():
+        states = [item["status"] for item in batch.items]
+        if batch.meta is None or not batch.is_visible or not states or not set(states) <= _FINAL:
+            continue
+        noted = tuple(batch.meta.get(name) for name in ("finished_at", "completed", "failed"))
+        ended_at = max(item["finished_at"] for item in batch.items)
+        if noted != (ended_at, states.count("done"), states.count("error")):
+            yield f"batch {batch_id} ended at {ended_at} with {states}, and is noted as {noted}"
+
+
 def outcomes_are_right(
     story: Story, rows: Mapping[str, BatchRows], recordings: list[Recording], *, engine: str
 ) -> Iterator[str]:

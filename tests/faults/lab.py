@@ -148,6 +148,7 @@ class Lab:
             batch_ids = self._system.witness.batches_of[story.client.label]
             rows = {batch_id: self._end_state.batch(batch_id) for batch_id in sorted(batch_ids)}
             yield from checks.everything_ended(story, rows, self._system.witness.receives, MAX_RECEIVES)
+            yield from checks.ends_are_noted(rows)
             yield from checks.outcomes_are_right(story, rows, self._recordings, engine=self._engine)
             files = self._end_state.files(story.files)
             yield from checks.nothing_is_left(rows.values(), files, objects, messages, alive_since_s=alive_since_s)

@@ -105,6 +105,23 @@ def test_a_batch_that_is_lost_or_doubled_or_never_ends_is_seen(found: dict[str, 
 
 
 @pytest.mark.parametrize(
+    ("noted", "is_right"),
+    [
+        ({"finished_at": 7, "completed": 1, "failed": 1}, True),
+        ({}, False),
+        ({"finished_at": 5, "completed": 1, "failed": 1}, False),
+        ({"finished_at": 7, "completed": 2, "failed": 0}, False),
+    ],
+)
+def test_an_end_that_is_not_noted_or_noted_wrong_is_seen(noted: dict[str, int], is_right: bool) -> None:
+    items = [dict(item, finished_at=at) for item, at in zip(rows()["one"].items, (5, 7), strict=True)]
+    found = list(checks.ends_are_noted({"one": BatchRows({"sk": "META", **noted}, items)}))
+    assert (found == []) is is_right
+    unfinished = [items[0] | {"status": "processing"}, items[1]]
+    assert list(checks.ends_are_noted({"one": BatchRows({"sk": "META"}, unfinished)})) == []
+
+
+@pytest.mark.parametrize(
     ("found", "fetched", "said"),
     [
         (rows(status="error", error_code="audio_missing"), None, "ended error audio_missing"),

@@ -14,6 +14,7 @@ from asr_queue.adapters.system_clock import SystemClock
 from asr_queue.domain.files import presigned_key
 from asr_queue.domain.items import ItemStatus, Operation
 from asr_queue.usecases.accept_upload import accept_upload
+from asr_queue.usecases.cancel_items import cancel_items
 from asr_queue.usecases.presign_upload import presign_upload
 from asr_queue.usecases.submit_batch import submit_batch
 from asr_queue.wire.api import SubmitRequest
@@ -22,8 +23,10 @@ from tests.lambda_runtime.conftest import Deployed
 from tests.lambda_runtime.function import Function
 from tests.lambda_runtime.runtime_api import FunctionError
 from tests.lambda_runtime.waiting import eventually
+from tests.webhooks.receivers import receiving
 
 EVENTS = Path(__file__).parents[2] / "events"
+SAMPLE_BATCH_ID = "3b0f2a53-6d5e-4a55-8f86-51f5d1f7b9ce"
 SAMPLE_FILE_ID = "8f14e45f-ceea-467f-9b1d-3c0a6a9a1c11"
 Functions = Callable[[str], Function]
 
@@ -164,9 +167,36 @@ def s3_submit(stack: Deployed, functions: Functions) -> None:
     assert sorted(message.item_id for message in messages(stack)) == sorted(item.item_id for item in items)
 
 
-CASES = (api_health, api_submit, dead_letter, s3_submit, sweep)
-NO_EVENTS = {"item_message_v1"}
-"""What a worker reads (tests/api/test_functions.py)."""
+def notify(stack: Deployed, functions: Functions) -> None:
+    with receiving() as receiver:
+        host = f"127.0.0.1:{receiver.port}"
+        items = [{"operation": "transcribe", "ref_audio": upload(stack)}]
+        request = SubmitRequest.model_validate({"items": items, "callback_url": f"http://{host}/"})
+        batch_id = submit_batch(
+            request,
+            tenant="acme",
+            table=stack.aws.table,
+            queues=stack.aws.queues,
+            clock=SystemClock(),
+            trusted_hosts=frozenset({host}),
+        ).answer.batch_id
+        cancel_items(batch_id, tenant="acme", table=stack.aws.table, clock=SystemClock(), file_ttl_s=1800)
+        event = json.loads(json.dumps(sample("notify")).replace(SAMPLE_BATCH_ID, batch_id))
+        assert functions("NotifyFunction").invoke(event) == {"batchItemFailures": []}
+        notice = stack.aws.notices.get_notice(batch_id)
+        assert notice is not None
+        assert notice.is_published
+        # The function is the artefact's own, whose settings name no host: what the test may call, it may not.
+        [attempt] = notice.attempts
+        assert attempt.error is not None
+        assert "must begin with https://" in attempt.error
+        assert receiver.received == []
+    messages(stack)
+
+
+CASES = (api_health, api_submit, dead_letter, notify, s3_submit, sweep)
+NO_EVENTS = {"item_message_v1", "notice_message_v1"}
+"""Bodies of messages (tests/api/test_functions.py, tests/api/test_webhooks.py)."""
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)

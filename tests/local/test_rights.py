@@ -268,6 +268,23 @@ def test_the_function_for_the_buckets_events_has_what_it_needs(functions: Functi
         assert functions.aws.store.list_keys(manifest) == [manifest, f"{manifest}.{note}.json"]
 
 
+def test_the_notification_function_has_what_it_needs(functions: Functions) -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\naudio\r\n--x--\r\n'
+    upload = functions.request("POST", "/api/v1/files/upload", form, "multipart/form-data; boundary=x")
+    body = {
+        "items": [{"operation": "transcribe", "ref_audio": upload["file_id"]}],
+        "callback_url": "https://nobody.invalid/",
+    }
+    batch_id = functions.request("POST", "/api/v1/queue/submit", json.dumps(body).encode())["batch_id"]
+    functions.request("POST", f"/api/v1/queue/batches/{batch_id}/cancel")
+    record = {"messageId": "1", "receiptHandle": "1", "body": json.dumps({"batch_id": batch_id})}
+    told = {"Records": [record | {"eventSource": "aws:sqs"}]}
+    assert functions.invoke("NotifyFunction", told) == {"batchItemFailures": []}
+    delivery = functions.request("GET", f"/api/v1/queue/batches/{batch_id}/delivery")
+    assert [attempt["error"] for attempt in delivery["attempts"]] == ["The receiver's host has no address."]
+    assert functions.request("POST", f"/api/v1/queue/batches/{batch_id}/delivery/replay")["state"] == "pending"
+
+
 def test_the_sweep_has_what_it_needs(functions: Functions) -> None:
     now = datetime.now(UTC)
     key = upload_key("t", "expired")

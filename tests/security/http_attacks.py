@@ -153,6 +153,12 @@ def _ids() -> Iterable[Attack]:
         ("downloading in a format that nobody knows", "$BATCH$/download?format=../json", "invalid_request", 422),
     ):
         yield Attack(what=what, status=http_status, code=code, path=f"/api/v1/queue/batches/{path}")
+    for what, method, path in (
+        ("seeing how another tenant's callback was told", "GET", "delivery"),
+        ("telling another tenant's callback again", "POST", "delivery/replay"),
+    ):
+        path = f"/api/v1/queue/batches/$THEIR_BATCH$/{path}"
+        yield Attack(what=what, status=404, code="batch_not_found", method=method, path=path)
     yield status("a file's id as a batch's", "$FILE$")
     yield fetch("a batch's id as a file's", "$BATCH$")
     yield fetch("a path upwards, encoded", "..%2F..%2Fetc%2Fpasswd", "not_found")
@@ -319,6 +325,33 @@ def _json() -> Iterable[Attack]:
         "file_not_found",
         body={"items": [item(ref_audio="http://169.254.169.254/latest/meta-data/")]},
     )
+    callbacks = {
+        "the metadata service": "http://169.254.169.254/latest/meta-data/iam/security-credentials/",
+        "the metadata service by TLS": "https://169.254.169.254/",
+        "the task's credentials": "https://169.254.170.2/v2/credentials/",
+        "the metadata service of IPv6": "https://[fd00:ec2::254]/latest/meta-data/",
+        "an inner address as IPv6 has it": "https://[::ffff:10.0.0.1]/",
+        "an inner address behind NAT64": "https://[64:ff9b::a00:1]/",
+        "this machine as one number": "https://2130706433/",
+        "this machine as a short number": "https://127.1/",
+        "this machine in octal": "https://0177.0.0.1/",
+        "this machine by its name": "https://localhost:8443/",
+        "a name that only an inner DNS knows": "https://metadata.google.internal/",
+        "a name of one word": "https://redis/",
+        "a user that looks like a host": "https://hooks.example@127.0.0.1/",
+        "a backslash before the true host": "https://hooks.example\\@127.0.0.1/",
+        "digits of another script": "https://①②⑦.⓪.⓪.①/",
+        "a line break and a header": "https://hooks.example/\r\nX-Evil: 1",
+        "another service's port": "https://hooks.example:25/",
+        "a file of this machine": "file:///etc/passwd",
+        "another protocol": "gopher://hooks.example:6379/_FLUSHALL",
+    }
+    for what, url in callbacks.items():
+        body = {"items": [item()], "callback_url": url}
+        yield submit(f"a callback to {what}", 422, "callback_not_allowed", body=body)
+    long = {"items": [item()], "callback_url": "https://hooks.example/" + "x" * 2048}
+    yield submit("a callback of 2,070 characters", 422, "invalid_request", body=long)
+    yield submit("a list as the callback", 422, "invalid_request", body={"items": [item()], "callback_url": ["x"]})
     yield submit(
         "ref_audio that is an object's key",
         404,

@@ -83,6 +83,14 @@ CASES: dict[tuple[str, str], Call | None] = {
     ("GET", "/v1/models/{model}"): lambda client, name: client.get(f"/v1/models/{name}"),
     ("GET", "/v1/batches/{batch_id}"): lambda client, name: client.get(f"/v1/batches/{name}"),
     ("POST", "/v1/batches/{batch_id}/cancel"): lambda client, name: client.post(f"/v1/batches/{name}/cancel"),
+    ("GET", "/api/v1/queue/batches/{batch_id}/delivery"): lambda client, name: client.get(
+        f"/api/v1/queue/batches/{name}/delivery"
+    ),
+    ("POST", "/api/v1/queue/batches/{batch_id}/delivery/replay"): lambda client, name: client.post(
+        f"/api/v1/queue/batches/{name}/delivery/replay"
+    ),
+    ("GET", "/api/v1/webhooks/secret"): None,
+    ("POST", "/api/v1/webhooks/secret/rotate"): None,
     ("GET", "/api/v1/health"): None,
 }
 """Every endpoint; None where no identifier can be named: nothing of anybody's is to be had there."""
@@ -94,6 +102,8 @@ NAMELESS = {
     ("GET", "/api/v1/queue"),
     ("POST", "/v1/files"),
     ("GET", "/v1/models"),
+    ("GET", "/api/v1/webhooks/secret"),
+    ("POST", "/api/v1/webhooks/secret/rotate"),
     ("GET", "/api/v1/health"),
 }
 OPEN = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc", "/console", "/console/{name}"}

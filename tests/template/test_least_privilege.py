@@ -37,6 +37,7 @@ TABLE: dict[str, Rights] = {
         "Bucket/results/*/order.json": {"s3:PutObject"},
         "Bucket/results/*/downloads/*": {"s3:PutObject", "s3:AbortMultipartUpload"},
         **{lane: {"sqs:SendMessage", "sqs:GetQueueAttributes"} for lane in LANES},
+        "NotifyQueue": {"sqs:SendMessage"},
         "ApiLogs": LOG,
     },
     "SweepRole": {
@@ -47,9 +48,21 @@ TABLE: dict[str, Rights] = {
         "Bucket/drop/*": {"s3:DeleteObject"},
         "Bucket/results/*": {"s3:DeleteObject"},
         **{lane: {"sqs:SendMessage", "sqs:GetQueueAttributes"} for lane in LANES},
+        "NotifyQueue": {"sqs:SendMessage"},
         "SweepLogs": LOG,
     },
-    "DeadLetterRole": {"Table": ROWS, "DeadLetterQueue": TAKE, "DeadLetterLogs": LOG},
+    "DeadLetterRole": {
+        "Table": {*ROWS, "dynamodb:PutItem"},
+        "DeadLetterQueue": TAKE,
+        "NotifyQueue": {"sqs:SendMessage"},
+        "DeadLetterLogs": LOG,
+    },
+    "NotifyRole": {
+        "Table": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "NotifyQueue": {*TAKE, "sqs:SendMessage"},
+        "event bus EventBusName": {"events:PutEvents"},
+        "NotifyLogs": LOG,
+    },
     "S3SubmitRole": {
         "Table": ALL_ROWS,
         "Table/index/listing": ALL_ROWS,
@@ -72,6 +85,7 @@ TABLE: dict[str, Rights] = {
             lane: {"sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"}
             for lane in ("Queue", "HighQueue", "LowQueue")
         },
+        "NotifyQueue": {"sqs:SendMessage"},
         "tasks of Cluster": {"ecs:GetTaskProtection", "ecs:UpdateTaskProtection"},
     },
     "ExecutionRole": {
@@ -99,6 +113,7 @@ NAMELESS = {"ecr:GetAuthorizationToken", "ecs:DiscoverPollEndpoint"}
 """Actions that work on no resource (Service Authorization Reference), so that theirs is `*`."""
 _FORMS = (
     (r"^\$\{(\w+?)(?:\.Arn|Arn)\}(/.*)?$", r"\1\2"),
+    (r"^arn:.*:event-bus/\$\{(\w+)\}$", r"event bus \1"),
     (r"^arn:.*:task/\$\{(\w+)\}/\*$", r"tasks of \1"),
     (r"^arn:.*:container-instance/\$\{(\w+)\}/\*$", r"container instances of \1"),
 )
@@ -187,6 +202,9 @@ def test_every_function_has_a_role_of_its_own() -> None:
         ("DeadLetterRole", "sqs:ReceiveMessage", "TranscribeQueue"),
         ("DeadLetterRole", "s3:GetObject", "Bucket/uploads/*"),
         ("S3SubmitRole", "s3:GetObject", "Bucket/results/*"),
+        ("NotifyRole", "dynamodb:Query", "Table"),
+        ("NotifyRole", "s3:GetObject", "Bucket/results/*"),
+        ("NotifyRole", "sqs:SendMessage", "TranscribeQueue"),
         ("S3SubmitRole", "sqs:ReceiveMessage", "TranscribeQueue"),
         ("TaskRole", "s3:GetObject", "Bucket/results/*"),
         ("TaskRole", "s3:PutObject", "Bucket/uploads/*"),

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from asr_queue.adapters.dynamodb.rows import SQS_RETENTION_S
+from asr_queue.adapters.webhooks import TIMEOUT_S
+from asr_queue.domain.notices import BACKOFF_S, CLAIM_S
 from asr_queue.settings import LeaseSettings, ResourceSettings
 from gpu_worker.engines.catalog import SPEECH_ENGINES
 from gpu_worker.health import STALE_S
@@ -46,6 +48,8 @@ def test_parameters_have_the_defaults_of_the_settings_that_they_set() -> None:
         "MaxItemsWaiting": "max_items_waiting",
         "MaxBytesStored": "max_bytes_stored",
         "MaxRequestsPerS": "max_requests_per_s",
+        "CallbackBackoffS": "callback_backoff_s",
+        "EventBusName": "event_bus",
     }.items():
         assert PARAMETERS[parameter]["Default"] == default(ApiSettings, setting)
     assert PARAMETERS["AssumedItemS"]["Default"] == default(ApiSettings, "assumed_item_s")
@@ -64,9 +68,23 @@ def test_a_lane_differs_from_the_others_in_nothing_but_its_turns(lane: str) -> N
 
 
 def test_a_queue_that_starts_a_function_hides_a_message_for_six_of_its_time_limits() -> None:
-    queues = {"DeadLetterFunction": "DeadLetterQueue", "S3SubmitFunction": "EventQueue"}
+    queues = {
+        "DeadLetterFunction": "DeadLetterQueue",
+        "S3SubmitFunction": "EventQueue",
+        "NotifyFunction": "NotifyQueue",
+    }
     for function, queue in queues.items():
         assert properties(queue)["VisibilityTimeout"] >= 6 * properties(function)["Timeout"]
+
+
+def test_a_notice_is_left_alone_for_as_long_as_the_function_may_have_it() -> None:
+    timeout_s = properties("NotifyFunction")["Timeout"]
+    assert timeout_s < CLAIM_S
+    assert timeout_s > 2 * TIMEOUT_S, "a receiver, and the DNS before it"
+
+
+def test_a_delivery_is_given_up_before_the_row_of_its_batch_may_go() -> None:
+    assert sum(BACKOFF_S) * 1.2 < default(ResourceSettings, "row_retention_s")
 
 
 def test_the_sweep_has_time_for_both_its_runs_and_no_more_than_its_minute() -> None:

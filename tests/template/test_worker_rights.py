@@ -62,6 +62,7 @@ class Stack:
             "Queue": arn(deployed.transcribe_queue_url),
             "HighQueue": arn(deployed.transcribe_high_queue_url),
             "LowQueue": arn(deployed.transcribe_low_queue_url),
+            "NotifyQueue": arn(deployed.notify_queue_url),
         }
         self.credentials = self._assume(arns)
 

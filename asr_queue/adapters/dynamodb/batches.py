@@ -6,9 +6,10 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
-from asr_queue.adapters.dynamodb.calls import MAX_ACTIONS, Action, ConditionFailedError, Put, Table, Update
+from asr_queue.adapters.dynamodb.calls import MAX_ACTIONS, Action, ConditionFailedError, Delete, Put, Table, Update
 from asr_queue.adapters.dynamodb.creation import Creation
 from asr_queue.adapters.dynamodb.files import unpin
+from asr_queue.adapters.dynamodb.notices import from_notice, notice_key
 from asr_queue.adapters.dynamodb.removal import IS_OPEN, OPEN, remove_items
 from asr_queue.adapters.dynamodb.rows import (
     META,
@@ -28,6 +29,7 @@ from asr_queue.adapters.dynamodb.usage import items_ended
 from asr_queue.domain.batches import Batch
 from asr_queue.domain.files import File
 from asr_queue.domain.items import Item, pins_by_upload
+from asr_queue.domain.notices import Notice
 from asr_queue.ports import Clock, IdempotencyClaim
 
 _PARALLEL_WRITES: Final = 16
@@ -90,25 +92,23 @@ class Batches:
             return False  # retired or gone
         return row is not None and row["ended"] >= row["total"]
 
-    def finish_batch(
-        self, batch: Batch, *, finished_at: datetime, completed: int, failed: int, read_until: datetime
-    ) -> bool:
+    def finish_batch(self, notice: Notice, *, read_until: datetime) -> bool:
         """Note that a batch's last item is final."""
-        noted: Row = {
-            "finished_at": to_ms(finished_at),
-            "completed": completed,
-            "failed": failed,
-            "purge_at": to_s(read_until, self._row_retention_s),
+        purge: Row = {"purge_at": to_s(read_until, self._row_retention_s)}
+        noted = purge | {
+            "finished_at": to_ms(notice.finished_at),
+            "completed": notice.completed,
+            "failed": notice.failed,
         }
         note = Update(
-            key=batch_key(batch.batch_id),
+            key=batch_key(notice.batch_id),
             change="SET " + ", ".join(f"#{name} = :{name}" for name in noted),
             condition="attribute_exists(#due_shard) AND attribute_not_exists(#finished_at)"
             " AND attribute_not_exists(#deleted_at)",
             values=noted,
         )
         try:
-            self._table.write(note)
+            self._table.transact([note, Put(row=from_notice(notice) | purge)])
         except ConditionFailedError:
             return False
         return True
@@ -121,14 +121,17 @@ class Batches:
         """Note that a batch is deleted."""
         due = {"due_shard": due_shard("BATCH", batch.batch_id), "due_at": to_ms(now)}
         try:
-            self._table.write(
-                Update(
-                    key=batch_key(batch.batch_id),
-                    change="SET #deleted_at = :due_at, #due_at = :due_at, #due_shard = :due_shard, #label = :label,"
-                    " #purge_at = :purge_at REMOVE #list_pk, #list_sk",
-                    condition="attribute_exists(#pk) AND attribute_not_exists(#deleted_at)",
-                    values=due | {"label": "", "purge_at": to_s(now, self._row_retention_s)},
-                )
+            self._table.transact(
+                [
+                    Update(
+                        key=batch_key(batch.batch_id),
+                        change="SET #deleted_at = :due_at, #due_at = :due_at, #due_shard = :due_shard, #label = :label,"
+                        " #purge_at = :purge_at REMOVE #list_pk, #list_sk",
+                        condition="attribute_exists(#pk) AND attribute_not_exists(#deleted_at)",
+                        values=due | {"label": "", "purge_at": to_s(now, self._row_retention_s)},
+                    ),
+                    Delete(key=notice_key(batch.batch_id)),
+                ]
             )
         except ConditionFailedError:
             return  # somebody else did, or it is gone

@@ -11,6 +11,8 @@
 | usage       | USAGE#<tenant>         | SHARD#<number> |
 | requests    | RATE#<sha256>#<second> | META           |
 | worker      | WORKERS                | <worker_id>    |
+| notice      | NOTICE#<batch_id>      | META           |
+| secrets     | WEBHOOK#<tenant>       | META           |
 
 Instants are milliseconds since 1970, so that they compare in conditions; `purge_at` is seconds, as DynamoDB's time
 to live wants it. A row is in the index `due` while it has `due_shard` and `due_at`, and in `listing` while it has
@@ -31,7 +33,7 @@ from asr_queue.domain.keys import ApiKey
 from asr_queue.domain.quotas import Limits
 
 Row = dict[str, Any]
-Due = Literal["FILE", "BATCH", "DRAFT"]
+Due = Literal["FILE", "BATCH", "DRAFT", "NOTICE"]
 SHARDS: Final = 16
 """Partitions that each kind of due row is spread over: one takes 1,000 writes a second (DynamoDB quotas)."""
 META: Final = "META"

@@ -3,20 +3,16 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
-from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
 
 from asr_queue.adapters.dynamodb.batches import Batches
 from asr_queue.adapters.dynamodb.calls import ConditionFailedError, Delete, Put, Table, Update
+from asr_queue.adapters.dynamodb.due import due_rows
 from asr_queue.adapters.dynamodb.files import Files
 from asr_queue.adapters.dynamodb.rows import (
     LIST_KEYS,
-    SHARDS,
-    Due,
-    Row,
     api_key_key,
-    due_shards,
     from_api_key,
     idempotency_key,
     requests_key,
@@ -57,15 +53,15 @@ class DynamoItemTable(Files, Batches):
 
     def due_files(self, *, now: datetime, limit: int) -> list[File]:
         """Return files whose `expires_at` has passed and which are not settled."""
-        return [to_file(row) for row in self._due("FILE", now, limit)]
+        return [to_file(row) for row in due_rows(self._table, "FILE", now, limit)]
 
     def due_batches(self, *, now: datetime, limit: int) -> list[Batch]:
         """Return visible batches whose check is due."""
-        return [to_batch(row) for row in self._due("BATCH", now, limit)]
+        return [to_batch(row) for row in due_rows(self._table, "BATCH", now, limit)]
 
     def due_drafts(self, *, now: datetime, limit: int) -> list[str]:
         """Return ids of batches whose creation never ended."""
-        return [row["batch_id"] for row in self._due("DRAFT", now, limit)]
+        return [row["batch_id"] for row in due_rows(self._table, "DRAFT", now, limit)]
 
     def typical_item_s(self, operation: Operation) -> float | None:
         """Return the length that was kept."""
@@ -168,12 +164,3 @@ class DynamoItemTable(Files, Batches):
             self._table.write(give_back)
         except ConditionFailedError:
             return  # fulfilled, or somebody else's by now
-
-    def _due(self, kind: Due, now: datetime, limit: int) -> list[Row]:
-        rows: list[Row] = []
-        for shard in due_shards(kind):
-            found = self._table.query_index(
-                "due", hash_name="due_shard", hash_value=shard, range_name="due_at", at_most=to_ms(now)
-            )
-            rows += islice(found, -(-limit // SHARDS))
-        return rows[:limit]
