@@ -157,11 +157,15 @@ def test_on_a_terminal_it_follows_and_q_ends_it(server: ContractServer, tmp_path
     assert SHOW_CURSOR in ending
 
 
-def test_ctrl_c_ends_it_with_the_terminal_in_order(server: ContractServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [130, 143])
+def test_however_it_is_ended_the_terminal_is_in_order(server: ContractServer, tmp_path: Path, status: int) -> None:
     with on_terminal(tmp_path, "watch", extra=named(server)) as terminal:
         terminal.until("worker-2")
-        terminal.type(CTRL_C)
-        assert terminal.ended() == 130
+        if status == 130:
+            terminal.type(CTRL_C)
+        else:
+            terminal.process.terminate()
+        assert terminal.ended() == status
         assert terminal.is_echoing
     assert "Traceback" not in terminal.plain
     assert _NORMAL_SCREEN in terminal.seen
