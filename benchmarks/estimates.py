@@ -105,10 +105,6 @@ PLANS: Final = (
     Plan(items=200, lengths="alike", wanted_s=60, micro_batch=8),
     Plan(items=90, lengths="mixed", company="behind", workers=2),
     Plan(items=60, lengths="clips", engine="whisper", micro_batch=8),
-    Plan(items=24, lengths="mixed", engine="whisper", micro_batch=4),
-    Plan(items=40, lengths="clips", engine="whisper", micro_batch=4, company="beside"),
-    Plan(items=24, lengths="alike", engine="whisper", micro_batch=4),
-    Plan(items=50, lengths="clips", engine="whisper", micro_batch=4, workers=2),
 )
 
 

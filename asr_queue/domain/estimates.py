@@ -157,6 +157,7 @@ def _by_own_pace(
         return None
     ends.sort(reverse=True)
     ages = [age for age, _ in ends]
+    # From one pass's end to the next one's, or until the first: so long nobody knows how far the one that runs is.
     gap_s = max((older - younger for older, younger in pairwise(ages)), default=0.0)
     gap_s = gap_s if gap_s > _SAME_END_S else max(starts) - ages[0]
 
@@ -165,6 +166,7 @@ def _by_own_pace(
     seen_s = seen[0][0] - ages[-1]
     done = sum(cost for age, cost in seen if age < seen[0][0] - _SAME_END_S)
 
+    # What is believed beforehand has the weight of one such gap.
     prior = _prior(ends, max(starts), around, is_device_time=is_device_time)
     rate = (done + prior * gap_s) / (seen_s + gap_s) if seen_s + gap_s > 0 else prior
     if rate <= 0:

@@ -13,8 +13,8 @@ from asr_queue.ports import Backlog, Clock, ItemTable, WorkerRegistry, WorkQueue
 from asr_queue.wire.api import LaneAnswer, QueueAnswer, WorkerAnswer
 from asr_queue.wire.times import iso
 
-_COUNTS_LAG_S: Final = 1.0
-"""A message goes a moment after its item has ended, and from the counts a moment later still."""
+_COUNTS_LAG_S: Final = 3.0
+"""A message goes a moment after its item has ended, and from the counts later still, on a busy machine by seconds."""
 _ORDER: Final = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
 
