@@ -6,11 +6,10 @@ from typing import Final
 
 from asr_queue.domain.batches import Batch, Progress, finished_at
 from asr_queue.domain.estimates import ASSUMED_ITEM_S, estimate, lengths_s
-from asr_queue.domain.ids import is_id
 from asr_queue.domain.items import Item
-from asr_queue.errors import CallerError
 from asr_queue.ports import ItemTable
 from asr_queue.usecases.queue_pulse import Outlook, Pulse, surroundings
+from asr_queue.usecases.visible_batch import visible_batch
 from asr_queue.wire.api import AudioAnswer, EstimateAnswer, ItemAnswer, StatusAnswer
 from asr_queue.wire.times import iso, iso_or_none
 
@@ -32,12 +31,7 @@ def batch_status(
     Raises:
         CallerError: `batch_not_found`, for another tenant's too; `batch_deleted`.
     """
-    found = table.load_batch(batch_id) if is_id(batch_id) else None
-    if found is None or (tenant is not None and found[0].tenant != tenant):
-        raise CallerError("batch_not_found", f"There is no batch {batch_id!r}.", http_status=404)
-    batch, items = found
-    if batch.deleted_at is not None:
-        raise CallerError("batch_deleted", f"Batch {batch_id!r} was deleted.", http_status=410)
+    batch, items = visible_batch(batch_id, tenant=tenant, table=table)
     progress = Progress.of(items)
     pulse = None if outlook is None or progress.is_finished else outlook.pulse()
     lengths = lengths_s(items, item_s=_item_s(outlook, pulse))

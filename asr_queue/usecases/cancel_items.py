@@ -6,11 +6,11 @@ removes what it wrote, and a message that is left finds the item final.
 
 from typing import Final
 
-from asr_queue.domain.ids import is_id
 from asr_queue.domain.items import CANCELLED, ItemError
 from asr_queue.errors import CallerError
 from asr_queue.ports import Clock, ItemTable, NoticeQueue
 from asr_queue.usecases.close_batch import note_ended
+from asr_queue.usecases.visible_batch import visible_batch
 
 _CANCELLED: Final = ItemError(CANCELLED, "This item was cancelled before it was done. Submit it again if it is wanted.")
 
@@ -33,12 +33,7 @@ def cancel_items(
     Raises:
         CallerError: `batch_not_found`, for another tenant's too; `batch_deleted`; `item_not_found`.
     """
-    found = table.load_batch(batch_id) if is_id(batch_id) else None
-    if found is None or found[0].tenant != tenant:
-        raise CallerError("batch_not_found", f"There is no batch {batch_id!r}.", http_status=404)
-    batch, items = found
-    if batch.deleted_at is not None:
-        raise CallerError("batch_deleted", f"Batch {batch_id!r} was deleted.", http_status=410)
+    _, items = visible_batch(batch_id, tenant=tenant, table=table)
     if item_id is not None:
         items = [item for item in items if item.item_id == item_id]
         if not items:

@@ -15,11 +15,11 @@ from uuid import uuid4
 
 from asr_queue.domain.batches import Batch, Progress
 from asr_queue.domain.files import File, FileKind
-from asr_queue.domain.ids import is_id
 from asr_queue.domain.items import Item, ItemError, ItemStatus, results_prefix
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.ports import Clock, ItemTable, ObjectStore, Presigner
 from asr_queue.usecases.fetch_file import LINK_LIFE_S
+from asr_queue.usecases.visible_batch import visible_batch
 from asr_queue.wire.downloads import Archive, DownloadedItem, Packed, packed
 from asr_queue.wire.formats import Format, rendered
 from asr_queue.wire.transcript import Transcript
@@ -70,12 +70,7 @@ def download_batch(
     Raises:
         CallerError: `batch_not_found`, for another tenant's too; `batch_deleted`; `batch_unfinished`.
     """
-    found = table.load_batch(batch_id) if is_id(batch_id) else None
-    if found is None or (tenant is not None and found[0].tenant != tenant):
-        raise CallerError("batch_not_found", f"There is no batch {batch_id!r}.", http_status=404)
-    batch, items = found
-    if batch.deleted_at is not None:
-        raise CallerError("batch_deleted", f"Batch {batch_id!r} was deleted.", http_status=410)
+    batch, items = visible_batch(batch_id, tenant=tenant, table=table)
     progress = Progress.of(items)
     if not progress.is_finished:
         ended = progress.completed + progress.failed

@@ -7,11 +7,11 @@ from typing import Final
 
 from asr_queue.domain.batches import Batch, Priority
 from asr_queue.domain.callbacks import NOWHERE
-from asr_queue.domain.ids import is_id
 from asr_queue.domain.items import CANCELLED, Item
 from asr_queue.errors import CallerError
 from asr_queue.ports import Clock, ItemTable, WorkQueues
 from asr_queue.usecases.submit_batch import submit_batch
+from asr_queue.usecases.visible_batch import visible_batch
 from asr_queue.wire.api import RetryAnswer, SubmitItem, SubmitRequest
 
 _NAMED: Final = 5
@@ -64,12 +64,7 @@ def retry_batch(
             naming the items whose uploads are gone; and as for a submit.
         QuotaError: as for a submit.
     """
-    found = table.load_batch(batch_id) if is_id(batch_id) else None
-    if found is None or found[0].tenant != tenant:
-        raise CallerError("batch_not_found", f"There is no batch {batch_id!r}.", http_status=404)
-    batch, items = found
-    if batch.deleted_at is not None:
-        raise CallerError("batch_deleted", f"Batch {batch_id!r} was deleted.", http_status=410)
+    batch, items = visible_batch(batch_id, tenant=tenant, table=table)
     failed = [item for item in items if item.error is not None and item.error.code != CANCELLED]
     if not failed:
         raise CallerError("nothing_to_retry", f"No item of batch {batch_id} has failed.", http_status=409)
