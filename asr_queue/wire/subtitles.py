@@ -126,6 +126,8 @@ def to_timed_text(transcript: Transcript) -> str:
 
 def columns(text: str) -> int:
     """Return the width of a text on screen: wide characters are two columns, combining marks none."""
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.category(char) in _INVISIBLE else 2 if unicodedata.east_asian_width(char) in "WF" else 1
         for char in text
@@ -172,11 +174,15 @@ def _is_sentence_end(last: str, following: str) -> bool:
 def _filled(words: Sequence[str], joint: str, limit: int = MAX_LINE_CHARS) -> list[str]:
     """Fill lines one after the other; a word that is longer than the limit has a line of its own."""
     lines: list[str] = []
+    width = 0
     for word in words:
-        if lines and columns(lines[-1] + joint + word) <= limit:
+        longer = width + columns(joint) + columns(word)
+        if lines and longer <= limit:
             lines[-1] += joint + word
+            width = longer
         else:
             lines.append(word)
+            width = columns(word)
     return lines
 
 
