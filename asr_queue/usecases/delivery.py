@@ -3,10 +3,10 @@
 from contextlib import suppress
 
 from asr_queue.domain.batches import Batch
-from asr_queue.domain.ids import is_id
 from asr_queue.domain.notices import Attempt, DeliveryState, Notice, webhook_id
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.ports import Clock, ItemTable, NoticeQueue, NoticeTable
+from asr_queue.usecases.visible_batch import visible_batch
 from asr_queue.wire.api import AttemptAnswer, DeliveryAnswer
 from asr_queue.wire.times import iso, iso_or_none
 
@@ -50,12 +50,7 @@ def replay_delivery(
 
 
 def _batch(batch_id: str, tenant: str, table: ItemTable) -> Batch:
-    found = table.load_batch(batch_id) if is_id(batch_id) else None
-    if found is None or found[0].tenant != tenant:
-        raise CallerError("batch_not_found", f"There is no batch {batch_id!r}.", http_status=404)
-    batch, _ = found
-    if batch.deleted_at is not None:
-        raise CallerError("batch_deleted", f"Batch {batch_id!r} was deleted.", http_status=410)
+    batch, _ = visible_batch(batch_id, tenant=tenant, table=table)
     if batch.callback_url is None:
         raise CallerError("no_callback", f"Batch {batch_id!r} was submitted without a callback_url.", http_status=404)
     return batch
