@@ -2,8 +2,9 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +16,11 @@ from asr_queue.cli.screen import screen
 from asr_queue.cli.server import KeyOption, Server, UrlOption, connected, find_server
 from asr_queue.cli.sink import Sink
 from asr_queue.cli.summary import Summary
-from asr_queue.client import Client, QueueClientError
+from asr_queue.client import ItemResult, QueueClientError
 from asr_queue.client.protocol import displayable
+from asr_queue.domain.batches import Priority
 from asr_queue.domain.languages import resolve
+from asr_queue.wire.api import MAX_PROMPT_CHARS
 from asr_queue.wire.formats import Format
 
 
@@ -26,6 +29,13 @@ def known_language(language: str) -> str:
     if language.casefold() != "auto" and resolve(language) is None:
         raise typer.BadParameter(f"{language!r} is no language; give an English name, an ISO 639 code or auto")
     return language
+
+
+def short_prompt(prompt: str) -> str:
+    """Return a prompt that the service takes; a longer one is a wrong argument."""
+    if len(prompt) > MAX_PROMPT_CHARS:
+        raise typer.BadParameter(f"{len(prompt)} characters are more than {MAX_PROMPT_CHARS}")
+    return prompt
 
 
 def transcribe(
@@ -38,6 +48,12 @@ def transcribe(
         str, typer.Option(callback=known_language, help="An English name, an ISO 639 code, or auto.")
     ] = "auto",
     timestamps: Annotated[bool, typer.Option("--timestamps", help="Ask for word times.")] = False,
+    prompt: Annotated[
+        str, typer.Option(callback=short_prompt, help="Names and rare words that may be said.", show_default=False)
+    ] = "",
+    priority: Annotated[
+        Priority, typer.Option(help="How this stands beside what else waits.", case_sensitive=False)
+    ] = Priority.NORMAL,
     form: Annotated[
         Format, typer.Option("--format", help="Subtitles (srt, vtt) imply --timestamps.", case_sensitive=False)
     ] = Format.TXT,
@@ -69,7 +85,14 @@ def transcribe(
         except QueueClientError as error:
             give_up(str(error))
         summary = Summary(len(found.recordings) + len(found.problems), shows_batches=not server.is_private)
-        _run(client, found, sink, summary, language=language, timestamps=timestamps or form.is_subtitle)
+        results = partial(
+            client.transcribe,
+            language=language,
+            timestamps=timestamps or form.is_subtitle,
+            prompt=prompt,
+            priority=priority,
+        )
+        _run(results, found, sink, summary)
     if summary.failures:
         raise typer.Exit(SOME_FAILED)
 
@@ -98,8 +121,8 @@ def _server(url: str | None, api_key: str | None) -> Iterator[Server]:
         give_up(f"the private server did not start: {error}")
 
 
-def _run(client: Client, found: Found, sink: Sink, summary: Summary, *, language: str, timestamps: bool) -> None:
-    """Transcribe what was found, and keep the summary of it."""
+def _run(transcribe: Callable[..., Iterator[ItemResult]], found: Found, sink: Sink, summary: Summary) -> None:
+    """Transcribe what was found, as `Client.transcribe` does, and keep the summary of it."""
     began_s = time.monotonic()
     recordings = {recording.path: recording for recording in found.recordings}
 
@@ -111,8 +134,7 @@ def _run(client: Client, found: Found, sink: Sink, summary: Summary, *, language
     with screen(summary) as shown:
         for path, reason in found.problems:
             fail(path, reason)
-        results = client.transcribe(recordings, language=language, timestamps=timestamps, on_progress=shown.progress)
-        for result in results:
+        for result in transcribe(recordings, on_progress=shown.progress):
             failure = sink.take(recordings[result.path], result, shown)
             if result.batch_id:
                 summary.batches[result.batch_id] = None

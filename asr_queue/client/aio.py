@@ -285,7 +285,9 @@ class AsyncClient:
         *,
         language: str = "auto",
         timestamps: bool = False,
+        prompt: str = "",
         label: str = "",
+        priority: Priority | str = Priority.NORMAL,
         deadline_s: float | None = None,
         on_progress: OnProgress | None = None,
     ) -> AsyncGenerator[ItemResult, None]:
@@ -300,11 +302,19 @@ class AsyncClient:
             paths: read lazily.
             language: "auto", an English name or an ISO 639 code.
             timestamps: whether transcripts are to have word times.
+            prompt: names and rare words that may be said; at most 2,000 characters.
             label: of each batch; at most 500 characters.
+            priority: "high", "normal" or "low": how the batches stand beside others that wait.
             deadline_s: what is not finished by then gets a DeadlineError as its result.
             on_progress: told the counts, and which file has moved, at each change.
         """
         options = TranscribeOptions(
-            language=language, timestamps=timestamps, label=label, deadline_s=deadline_s, on_progress=on_progress
+            language=language,
+            timestamps=timestamps,
+            prompt=prompt,
+            label=label,
+            priority=Priority(priority),
+            deadline_s=deadline_s,
+            on_progress=on_progress,
         )
         return Transcription(self._caller, self._poll, paths, options).results()

@@ -163,7 +163,9 @@ class Client:
         *,
         language: str = "auto",
         timestamps: bool = False,
+        prompt: str = "",
         label: str = "",
+        priority: Priority | str = Priority.NORMAL,
         deadline_s: float | None = None,
         on_progress: OnProgress | None = None,
     ) -> Iterator[ItemResult]:
@@ -175,7 +177,9 @@ class Client:
             paths,
             language=language,
             timestamps=timestamps,
+            prompt=prompt,
             label=label,
+            priority=priority,
             deadline_s=deadline_s,
             on_progress=on_progress,
         )

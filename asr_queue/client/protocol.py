@@ -57,7 +57,12 @@ class Call(Generic[T]):
 
 
 def transcribe_item(
-    file_id: str, *, language: str = "auto", timestamps: bool = False, custom_id: str | None = None
+    file_id: str,
+    *,
+    language: str = "auto",
+    timestamps: bool = False,
+    prompt: str = "",
+    custom_id: str | None = None,
 ) -> SubmitItem:
     """Return an item that asks for the transcript of an upload.
 
@@ -65,6 +70,7 @@ def transcribe_item(
         file_id: what `upload` answered.
         language: "auto", an English name or an ISO 639 code.
         timestamps: whether the transcript is to have word times.
+        prompt: names and rare words that may be said, or what was said before; at most 2,000 characters.
         custom_id: at most 500 characters; echoed back, never interpreted.
     """
     return SubmitItem(
@@ -72,6 +78,7 @@ def transcribe_item(
         ref_audio=file_id,
         language=language,
         return_timestamps=timestamps,
+        prompt=prompt,
         custom_id=custom_id,
     )
 

@@ -23,6 +23,7 @@ from asr_queue.client.errors import ApiError, BadAnswerError, DeadlineError, Ite
 from asr_queue.client.pacing import PollPolicy, PollTimer, is_retryable
 from asr_queue.client.protocol import displayable, fetch_call, status_call, submit_call, transcribe_item
 from asr_queue.client.results import FileProgress, FileState, ItemResult, OnProgress, Progress
+from asr_queue.domain.batches import Priority
 from asr_queue.domain.items import ItemStatus
 from asr_queue.wire.api import ItemAnswer
 
@@ -53,7 +54,9 @@ class TranscribeOptions:
 
     language: str = "auto"
     timestamps: bool = False
+    prompt: str = ""
     label: str = ""
+    priority: Priority | str = Priority.NORMAL
     deadline_s: float | None = None
     on_progress: OnProgress | None = None
 
@@ -194,12 +197,15 @@ class Transcription:
                 job.file_id,
                 language=self._options.language,
                 timestamps=self._options.timestamps,
+                prompt=self._options.prompt,
                 custom_id=displayable(job.path.name),
             )
             for job in group
         ]
         try:
-            call = submit_call(items, label=self._options.label, idempotency_key=uuid4().hex)
+            call = submit_call(
+                items, label=self._options.label, priority=self._options.priority, idempotency_key=uuid4().hex
+            )
             answer = await self._caller.call(call)
         except QueueClientError as error:
             if error.code in _CULPRIT_CODES and len(group) > 1:

@@ -40,6 +40,19 @@ def test_one_file_in_each_format(
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, expected, "")
 
 
+def test_a_prompt_and_a_priority_go_with_the_batch(run: Run, server: ContractServer, recordings: Path) -> None:
+    options = ["--prompt", "Ljubljana", "--priority", "HIGH"]
+    assert run("transcribe", recordings / "a" / "talk.mp3", *options, server=server).returncode == 0
+    [batch] = server.batches.values()
+    assert (batch["priority"], batch["items"][0]["prompt"]) == ("high", "Ljubljana")
+
+
+def test_a_prompt_that_is_too_long_is_a_wrong_argument(run: Run, server: ContractServer, recordings: Path) -> None:
+    ran = run("transcribe", recordings / "a" / "talk.mp3", "--prompt", "x" * 2001, server=server)
+    assert ran.returncode == 2
+    assert "2001 characters are more than 2000" in ran.stderr
+
+
 def test_json_has_word_times_when_they_are_asked_for(run: Run, server: ContractServer, recordings: Path) -> None:
     ran = run("transcribe", recordings / "a" / "talk.mp3", "--format", "json", "--timestamps", server=server)
     assert json.loads(ran.stdout)["timestamps"][0] == {"start": 0.0, "end": 0.5, "text": "first"}

@@ -56,6 +56,15 @@ def test_each_file_gives_its_own_transcript_or_error(client: Client, recordings:
     assert results["missing.wav"].batch_id is None
 
 
+def test_what_helps_the_engine_and_the_order_goes_with_every_batch(
+    client: Client, server: ContractServer, recordings: list[Path]
+) -> None:
+    list(client.transcribe(recordings[:2], prompt="Ljubljana", priority="low"))
+    [batch] = server.batches.values()
+    assert batch["priority"] == "low"
+    assert {item["prompt"] for item in batch["items"]} == {"Ljubljana"}
+
+
 def test_each_file_is_told_of_from_its_upload_to_its_end(
     client: Client, server: ContractServer, recordings: list[Path]
 ) -> None:
