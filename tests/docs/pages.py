@@ -42,11 +42,6 @@ class Command:
         """Whether it runs until somebody ends it, and tells by its first line that it is ready."""
         return bool(self.shown) and self.shown[0].startswith("ready ")
 
-    @property
-    def is_interrupted(self) -> bool:
-        """Whether the page shows that its reader ends it."""
-        return bool(self.shown) and self.shown[-1] == "^C"
-
 
 def names() -> list[str]:
     """Return the pages, README first, as paths from the root."""

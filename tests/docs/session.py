@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 
 _STEP_LIMIT_S = 240
-_INTERRUPT_AFTER_S = 4.0
 _END_LIMIT_S = 30
 
 
@@ -122,27 +121,6 @@ class Session:
                 return self._ran(step, worked=True)
             time.sleep(0.05)
         return self._ran(step, worked=False)
-
-    def interrupt(self, command: str) -> Ran:
-        """Run what goes on until Ctrl-C, and press that after a while."""
-        step = self._step(command)
-        with step.with_suffix(".output").open("wb") as output, step.with_suffix(".complaints").open("wb") as complaints:
-            process = subprocess.Popen(
-                ["bash", "--norc", "-c", f"exec {command}"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=complaints,
-                cwd=self._where(),
-                env=self.exported(),
-                start_new_session=True,
-            )
-        self._left_running.append(process)
-        time.sleep(_INTERRUPT_AFTER_S)
-        was_running = process.poll() is None
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
-        process.wait(_END_LIMIT_S)
-        return self._ran(step, worked=was_running)
 
     def exported(self) -> dict[str, str]:
         """Return the shell's environment as it is now."""

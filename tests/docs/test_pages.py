@@ -23,9 +23,10 @@ from tests.docs.pages import ROOT, Block, Command
 from tests.docs.session import Ran, Session
 from tests.docs.shown import check_shown, document, has_the_shape_of, last_document
 
-SHELL = ("bash", "sh")
+PROGRAMS = ("bash", "python", "js")
+TYPED = ("console", *PROGRAMS)
 READ = {"json": json.loads, "yaml": yaml.safe_load, "toml": tomllib.loads}
-NOT_TYPED = ("", "text", "mermaid")
+LOOKED_AT = ("", "text", "mermaid", *READ)
 _LOOKS_TYPED = re.compile(
     r"^(\$ |import |from \S+ import |const |curl |export |make |(\.venv/bin/)?asr-queue |aws |sam |docker )",
     re.MULTILINE,
@@ -45,14 +46,14 @@ def test_a_reader_who_types_a_page_from_top_to_bottom_sees_what_it_shows(
     name: str, account: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     found = pages.blocks(name)
-    unknown = {block.language for block in found} - {*SHELL, *READ, *NOT_TYPED, "console", "python", "js", "jsonl"}
+    unknown = {block.language for block in found} - {*TYPED, *LOOKED_AT}
     assert not unknown, f"{name} has blocks of a kind that nobody looks at: {unknown}"
     port = here.free_port()
     found = [
         Block(one.page, one.line, one.language, here.said_here(one.text, port=port), one.is_right_below)
         for one in found
     ]
-    if not any(block.language in (*SHELL, "console", "python", "js") for block in found):
+    if not any(block.language in TYPED for block in found):
         for block in found:
             _look_at(block, None)
         return
@@ -69,7 +70,7 @@ def test_a_reader_who_types_a_page_from_top_to_bottom_sees_what_it_shows(
             _must_work(session.shell(here.GIVEN), f"{name}: what it takes as given")
         ran: Ran | None = None
         for block in found:
-            if block.language in NOT_TYPED or block.language in READ or block.language == "jsonl":
+            if block.language in LOOKED_AT:
                 _look_at(block, ran if block.is_right_below else None)
             else:
                 ran = _type(block, session)
@@ -97,8 +98,6 @@ def _type_command(command: Command, session: Session) -> Ran | None:
     questions = [_PROMPT.fullmatch(line) for line in command.shown]
     if command.serves:
         ran = session.leave_running(command.text, "ready ")
-    elif command.is_interrupted:
-        ran = session.interrupt(command.text)
     else:
         ran = session.shell(command.text, typed="".join(f"{one[2]}\n" for one in questions if one))
     _must_work(ran, f"{command.place}: {command.text}")
@@ -106,7 +105,7 @@ def _type_command(command: Command, session: Session) -> Ran | None:
         check_shown("\n".join(command.shown), ran, command.place)
         return ran
     for line, question in zip(command.shown, questions, strict=True):
-        check_shown(question[1] if question else line.removesuffix("^C"), ran, command.place)
+        check_shown(question[1] if question else line, ran, command.place)
     return ran
 
 
@@ -122,11 +121,8 @@ def _look_at(block: Block, above: Ran | None) -> None:
             check_shown(line, above, block.place)
     elif block.language == "mermaid":
         assert ";" not in block.text, f"{block.place}: a semicolon ends a line in a drawing"
-    elif block.language in NOT_TYPED:
+    elif block.language not in READ:
         assert not _LOOKS_TYPED.search(block.text), f"{block.place}: code of no language, so nobody runs it"
-    elif block.language == "jsonl":
-        for line in block.text.splitlines():
-            json.loads(line)
     else:
         shown = READ[block.language](block.text)
         if above is not None:
@@ -135,7 +131,7 @@ def _look_at(block: Block, above: Ran | None) -> None:
 
 def test_what_is_listed_as_not_run_is_on_a_page() -> None:
     every = [block for name in pages.names() for block in pages.blocks(name)]
-    typed = [block.text.strip() for block in every if block.language in (*SHELL, "python", "js")]
+    typed = [block.text.strip() for block in every if block.language in PROGRAMS]
     typed += [command.text for block in every if block.language == "console" for command in pages.commands(block)]
     assert [entry.pattern for entry in TABLE if not any(map(entry.is_it, typed))] == []
 
