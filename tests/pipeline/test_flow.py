@@ -8,6 +8,7 @@ import pytest
 
 from asr_queue.domain.items import ItemStatus
 from asr_queue.errors import EngineOutOfMemoryError
+from gpu_worker.pipeline.flow import Flow
 from tests.pipeline.makers import RATE_HZ, encoded, tone, wav
 from tests.pipeline.rig import RecordingEngine, Rig, until
 
@@ -26,12 +27,27 @@ def test_items_of_several_batches_ride_in_one_pass():
     assert sum(len(each) for each in rig.engine.passes) == 16
 
 
+class LongPasses(RecordingEngine):
+    """Each pass lasts until as much waits as the next one takes."""
+
+    def __init__(self, items: int) -> None:
+        super().__init__()
+        self.flow: Flow | None = None
+        self.left = items
+
+    def run(self, micro_batch):
+        self.left -= len(micro_batch)
+        until(lambda: self.flow is not None and len(self.flow._batcher._turns) >= min(16, self.left))
+        return super().run(micro_batch)
+
+
 def test_with_much_waiting_every_pass_is_full():
-    rig = Rig(RecordingEngine(pass_s=0.1))
+    engine = LongPasses(100)
+    rig = Rig(engine)
     batch = rig.submit(*[wav(2.0)] * 100)
-    with rig.worker():
+    with rig.worker() as engine.flow:
         rig.finished(batch)
-    sizes = [len(each) for each in rig.engine.passes]
+    sizes = [len(each) for each in engine.passes]
     assert sizes[1:-1] == [16] * len(sizes[1:-1])
 
 
