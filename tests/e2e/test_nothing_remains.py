@@ -3,6 +3,7 @@
 import io
 import json
 import mmap
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -34,7 +35,9 @@ def noise(seconds: float) -> tuple[bytes, bytes]:
 
 
 def files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    # What goes away while it is walked is left out, which `Path.rglob` does not do.
+    paths = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    return (path for path in paths if path.is_file() and not path.is_symlink())
 
 
 def holds(path: Path, pieces: list[bytes]) -> bool:

@@ -13,7 +13,7 @@ from gpu_worker.engine import EngineSettings, Failed, Recognition, Samples, Spee
 from gpu_worker.engines.catalog import SPEECH_ENGINES, create
 from tests.engines.clips import RATE_HZ, Clip, asked, recognised, value_of
 
-LEFT_BEHIND_BYTES = 64 << 20
+LEFT_BEHIND_BYTES = 96 << 20
 """What repeated loading may leave with the process: libraries, thread stacks and the allocator's own."""
 
 BAD: dict[str, tuple[Callable[[Samples], SpeechInput], str]] = {
