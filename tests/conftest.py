@@ -1,5 +1,6 @@
 """Fixtures that several suites share."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -74,3 +75,13 @@ def node_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if done.returncode != 0:
         complain(f"npm ci: {done.stderr[-500:]}")
     return folder
+
+
+@pytest.fixture
+def event_loop_of_the_main_thread() -> Iterator[None]:
+    """Mangum takes it, as Lambda's process has it; another test of this process may have used it up."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()

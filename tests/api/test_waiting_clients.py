@@ -84,17 +84,7 @@ def test_a_client_that_goes_is_not_waited_for(system: System, url: str, monkeypa
     assert max(looks) < gone_s + 2, "one more look, at most"
 
 
-@pytest.fixture
-def main_loop() -> Iterator[None]:
-    """Give the main thread the event loop that Mangum looks for: `asyncio.run`, in another test, leaves it without."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
-
-
-@pytest.mark.usefixtures("main_loop")
+@pytest.mark.usefixtures("event_loop_of_the_main_thread")
 def test_a_function_in_lambda_waits_as_well(system: System) -> None:
     batch_id = system.submit(system.upload())["batch_id"]
     event = json.loads((Path(__file__).parents[2] / "events" / "api_health.json").read_text())

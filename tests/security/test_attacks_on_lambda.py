@@ -1,9 +1,7 @@
 """The same attacks as events of an HTTP API, which is how they come on AWS."""
 
-import asyncio
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -41,16 +39,7 @@ def as_event(attack: Attack, known: dict[str, str]) -> dict[str, Any]:
     return sample
 
 
-@pytest.fixture(autouse=True)
-def event_loop_of_the_main_thread() -> Iterator[None]:
-    """Mangum takes it, as Lambda's process has it; another test of this process may have used it up."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
-
-
+@pytest.mark.usefixtures("event_loop_of_the_main_thread")
 @pytest.mark.parametrize("attack", AS_EVENTS, ids=lambda attack: attack.what)
 def test_every_attack_as_an_event_gets_the_same_answer(target: Target, attack: Attack) -> None:
     answer = api.handler(as_event(attack, target.known), Context())
