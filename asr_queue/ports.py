@@ -127,6 +127,8 @@ class Delivery:
     """The key of this delivery; a redelivery has another."""
     receive_count: int
     """Times the message was received, this one included; a guess."""
+    sent_at: datetime
+    """When the message was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,15 @@ class ResourceSettings(BaseSettings):
     """URL of that of high priority; without it they wait with the normal ones."""
     transcribe_low_queue_url: str | None = None
     """URL of that of low priority; likewise."""
+    voice_clone_queue_url: str | None = None
+    """URL of the SQS queue of `voice_clone` items of normal priority; without it there are none."""
+    voice_clone_high_queue_url: str | None = None
+    """URL of that of high priority; without it they wait with the normal ones."""
+    voice_clone_low_queue_url: str | None = None
+    """URL of that of low priority; likewise."""
+    voice_engine: str = ""
+    """Name of the engine that speaks, as `gpu_worker.engines.catalog` has it. Empty: the API refuses `voice_clone`, and
+    no worker takes it."""
     notify_queue_url: str | None = None
     """URL of the SQS queue of notices; without it the notification function learns of finished batches from nobody."""
     file_ttl_s: int = Field(default=1800, ge=1)

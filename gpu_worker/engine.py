@@ -1,7 +1,7 @@
 """The Engine interface: what the pipe asks of a model, and what it gets back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -18,9 +18,21 @@ In_contra = TypeVar("In_contra", contravariant=True)
 Out_co = TypeVar("Out_co", covariant=True)
 
 
+class EngineLimits(Protocol):
+    """What the limits of all engines have in common."""
+
+    @property
+    def max_micro_batch(self) -> int:
+        """Inputs in one `run`, at least 1."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Rate that samples must have."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one engine can take; the cutter and the batcher obey it."""
+    """What a speech engine can take; the cutter and the batcher obey it."""
 
     max_micro_batch: int
     """Inputs in one `run`, at least 1."""
@@ -74,6 +86,59 @@ class Recognition:
     """Whether the model had said one thing over and over, which the text has once: much may be missing."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceLimits:
+    """What a voice engine can take, and what it makes."""
+
+    max_micro_batch: int
+    """Inputs in one `run`, at least 1."""
+    max_chars: int
+    """Longest text of one input."""
+    sample_rate_hz: int
+    """Rate that a voice's sample must have."""
+    min_sample_s: float
+    """Least of a voice's sample, in seconds."""
+    max_sample_s: float
+    """Most of it that is listened to; what is longer is cut there."""
+    speech_rate_hz: int
+    """Rate of the speech that is made."""
+    languages: frozenset[str]
+    """Codes (of `asr_queue.domain.languages`) in which it can speak."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """A sample of somebody's voice."""
+
+    digest: str
+    """SHA-256 of the file that the sample came in and of `said`, in hex: equal for equal voices."""
+    samples: Samples = field(repr=False)
+    """`limits.min_sample_s` to `limits.max_sample_s`, with speech in it."""
+    said: str = ""
+    """What is said in the sample; empty where nobody knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceInput:
+    """One piece of text to say."""
+
+    text: str
+    """At least one character that can be said, at most `limits.max_chars`."""
+    voice: Voice
+    language: str | None
+    """Code of the text's language, or None for the engine to find out, or to take its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speech:
+    """One piece of text, said."""
+
+    samples: Samples = field(repr=False)
+    """At `limits.speech_rate_hz`; at least one."""
+    is_truncated: bool = False
+    """Whether the model was stopped before it had come to an end: the last words may be missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Done(Generic[Out_co]):
     """One input succeeded."""
@@ -92,7 +157,7 @@ class Engine(Protocol[In_contra, Out_co]):
     """load -> run* -> unload, from one thread. `run` never touches the network."""
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> EngineLimits:
         """Known before `load`, which may narrow them to what the device has room for."""
 
     def load(self) -> None:
@@ -111,6 +176,21 @@ class Engine(Protocol[In_contra, Out_co]):
 
     def unload(self) -> None:
         """Give the memory back; `load` works again afterwards. Idempotent."""
+
+
+@runtime_checkable
+class Parkable(Protocol):
+    """An engine that can leave the device quickly, and come back quickly by `load`."""
+
+    def park(self) -> None:
+        """Give the device's memory to others, and keep in the host's memory what makes the next `load` fast.
+
+        `run` needs a `load` again. Idempotent; nothing happens where the engine is not loaded.
+        """
+
+    @property
+    def device_bytes(self) -> int:
+        """What it holds of the device's memory, as measured; 0 while it is parked or not loaded."""
 
 
 @runtime_checkable
@@ -148,8 +228,24 @@ NO_ALIGNER: Final = "none"
 class SpeechEngine(Engine[SpeechInput, Recognition], Protocol):
     """Recognises speech."""
 
+    @property
+    def limits(self) -> Limits:
+        """As for every engine."""
+
     def has_speech(self, samples: Samples) -> bool | None:
         """Whether anybody speaks, where `run` would have to find that out first; None where it would not.
 
         May be called from any thread while the engine is loaded, beside `run` too: so the device need not wait for it.
         """
+
+
+class VoiceEngine(Engine[VoiceInput, Speech], Protocol):
+    """Speaks in the voice of a sample.
+
+    What it makes of a sample before it can speak is kept by the voice's `digest`, for as many voices as its memory
+    allows; so an input costs that only where its voice is new.
+    """
+
+    @property
+    def limits(self) -> VoiceLimits:
+        """As for every engine."""

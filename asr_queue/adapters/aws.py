@@ -75,7 +75,7 @@ def connect(settings: ResourceSettings, *, environment: Mapping[str, str] | None
         presigner=S3Presigner(
             partial(session.client, "s3", config=_PRESIGN_CONFIG, endpoint_url=endpoint_url), settings.bucket
         ),
-        queues={Operation.TRANSCRIBE: _lanes(sqs, settings)},
+        queues=_queues(sqs, settings),
         table=DynamoItemTable(dynamodb, settings.table, clock=clock, row_retention_s=settings.row_retention_s),
         notices=DynamoNoticeTable(dynamodb, settings.table, clock=clock, row_retention_s=settings.row_retention_s),
         notice_queue=SqsNoticeQueue(sqs, settings.notify_queue_url) if settings.notify_queue_url else None,
@@ -106,13 +106,24 @@ def connect_bucket(bucket: str, *, environment: Mapping[str, str] | None = None)
     return S3ObjectStore(session.client("s3", config=_S3_CONFIG, endpoint_url=endpoint_url), bucket)
 
 
-def _lanes(sqs: Any, settings: ResourceSettings) -> LaneQueue:
+def _queues(sqs: Any, settings: ResourceSettings) -> WorkQueues:
     urls = {
-        Priority.HIGH: settings.transcribe_high_queue_url,
-        Priority.NORMAL: settings.transcribe_queue_url,
-        Priority.LOW: settings.transcribe_low_queue_url,
+        Operation.TRANSCRIBE: {
+            Priority.HIGH: settings.transcribe_high_queue_url,
+            Priority.NORMAL: settings.transcribe_queue_url,
+            Priority.LOW: settings.transcribe_low_queue_url,
+        },
+        Operation.VOICE_CLONE: {
+            Priority.HIGH: settings.voice_clone_high_queue_url,
+            Priority.NORMAL: settings.voice_clone_queue_url,
+            Priority.LOW: settings.voice_clone_low_queue_url,
+        },
     }
-    return LaneQueue({priority: SqsWorkQueue(sqs, url) for priority, url in urls.items() if url})
+    return {
+        operation: LaneQueue({priority: SqsWorkQueue(sqs, url) for priority, url in lanes.items() if url})
+        for operation, lanes in urls.items()
+        if lanes[Priority.NORMAL]
+    }
 
 
 def _session(environment: Mapping[str, str] | None) -> tuple[boto3.Session, str | None]:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import cycle
 from typing import Final
 
@@ -127,8 +128,4 @@ class LaneQueue:
 
 
 def _of_lane(lane: Priority, delivery: Delivery) -> Delivery:
-    return Delivery(
-        body=delivery.body,
-        receipt_handle=f"{lane}:{delivery.receipt_handle}",
-        receive_count=delivery.receive_count,
-    )
+    return replace(delivery, receipt_handle=f"{lane}:{delivery.receipt_handle}")

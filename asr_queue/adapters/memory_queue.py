@@ -21,6 +21,7 @@ _MAX_MESSAGES = 10
 class _Message:
     body: str
     visible_at: datetime
+    sent_at: datetime
     tenant: str = ""
     receive_count: int = 0
     handle: str = ""
@@ -69,8 +70,9 @@ class MemoryQueue:
 
     def send_bodies(self, bodies: Sequence[str], *, tenant: str = "") -> None:
         """Send bodies as they are, whatever they hold."""
+        now = self._clock.now()
         with self._lock:
-            self._messages += [_Message(body, self._clock.now(), tenant) for body in bodies]
+            self._messages += [_Message(body, now, now, tenant) for body in bodies]
 
     def receive(self, *, max_messages: int, wait_s: int) -> list[Delivery]:
         """Receive up to `max_messages` (1 to 10)."""
@@ -150,7 +152,12 @@ class MemoryQueue:
         message.handle = str(uuid4())
         is_hidden = self._chance is None or self._chance.random() >= 0.2
         message.visible_at = now + timedelta(seconds=self._visibility_timeout_s if is_hidden else 0)
-        return Delivery(body=message.body, receipt_handle=message.handle, receive_count=message.receive_count)
+        return Delivery(
+            body=message.body,
+            receipt_handle=message.handle,
+            receive_count=message.receive_count,
+            sent_at=message.sent_at,
+        )
 
     def _by_handle(self, handle: str) -> _Message | None:
         return next((message for message in self._messages if message.handle == handle), None)

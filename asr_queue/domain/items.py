@@ -15,6 +15,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from asr_queue.domain.files import TRANSCRIPT_TYPE
+from asr_queue.domain.speech import SpeechFormat
+
 CANCELLED: Final = "cancelled"
 """Code of the error of an item that was not to be done any more; no fault of anybody's."""
 
@@ -68,7 +71,9 @@ class Item:
     custom_id: str | None = None
     """Echoed back, never interpreted."""
     text: str = ""
-    """What to say, for `voice_clone`; forgotten when the item is final."""
+    """What to say, for `voice_clone`; forgotten when the item is done. One that failed may be tried again."""
+    speech_format: SpeechFormat = SpeechFormat.WAV
+    """As what it is to be said, for `voice_clone`."""
     prompt: str = ""
     """Context and rare words for the engine; forgotten when the item is done. One that failed may be tried again."""
     upload_bytes: int = 0
@@ -100,11 +105,20 @@ class Item:
     @property
     def result_name(self) -> str:
         """Name of the result's file: the last part of the item's `url`."""
-        return f"queue_{self.operation}_{self.item_id}.json"
+        return f"queue_{self.operation}_{self.item_id}.{self._result_suffix}"
+
+    @property
+    def result_type(self) -> str:
+        """Media type of the result."""
+        return self.speech_format.content_type if self.operation is Operation.VOICE_CLONE else TRANSCRIPT_TYPE
+
+    @property
+    def _result_suffix(self) -> str:
+        return self.speech_format if self.operation is Operation.VOICE_CLONE else "json"
 
     def attempt_key(self) -> str:
         """Object key that this attempt, and no other, writes its result under."""
-        return f"{results_prefix(self.tenant, self.batch_id)}{self.item_id}.{self.attempt}.json"
+        return f"{results_prefix(self.tenant, self.batch_id)}{self.item_id}.{self.attempt}.{self._result_suffix}"
 
     def done(
         self, *, now: datetime, audio_s: float, device_s: float | None = None, micro_batch: int | None = None
@@ -122,9 +136,9 @@ class Item:
         device_s: float | None = None,
         micro_batch: int | None = None,
     ) -> "Item":
-        """Return the item as failed. Unless it was cancelled, it keeps its prompt for a retry."""
-        prompt = "" if error.code == CANCELLED else self.prompt
-        return replace(self._ended(ItemStatus.ERROR, now, audio_s, device_s, micro_batch), error=error, prompt=prompt)
+        """Return the item as failed. Unless it was cancelled, it keeps its text and prompt for a retry."""
+        ended = replace(self._ended(ItemStatus.ERROR, now, audio_s, device_s, micro_batch), error=error)
+        return ended if error.code == CANCELLED else replace(ended, text=self.text, prompt=self.prompt)
 
     def has_outcome_of(self, other: "Item") -> bool:
         """Whether both ended by the same try of the same attempt, as a row does after a lost reply."""

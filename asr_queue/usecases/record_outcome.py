@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from asr_queue.domain.files import TRANSCRIPT_TYPE, File, FileKind
+from asr_queue.domain.files import File, FileKind
 from asr_queue.domain.items import Item, ItemError
 from asr_queue.ports import Clock, ItemTable, NoticeQueue, ObjectStore
 from asr_queue.usecases.close_batch import note_ended
-from asr_queue.wire.transcript import Transcript
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,16 +23,15 @@ class Outcome:
     """Its share of the seconds that the device spent in passes."""
     micro_batch: int | None = None
     """Most chunks that shared a pass with it."""
-    transcript_bytes: int | None = None
-    """Size of the result that `write_transcript` wrote; None where the item failed."""
+    result_bytes: int | None = None
+    """Size of the result that `write_result` wrote; None where the item failed."""
     error: ItemError | None = None
     """Set exactly where the item failed."""
 
 
-def write_transcript(item: Item, transcript: Transcript, *, store: ObjectStore) -> int:
-    """Write a transcript under the key of the item's attempt, where nobody sees it yet; return its size in bytes."""
-    data = transcript.to_json()
-    store.put(item.attempt_key(), data, content_type=TRANSCRIPT_TYPE)
+def write_result(item: Item, data: bytes, *, store: ObjectStore) -> int:
+    """Write a result under the key of the item's attempt, where nobody sees it yet; return its size in bytes."""
+    store.put(item.attempt_key(), data, content_type=item.result_type)
     return len(data)
 
 
@@ -80,7 +78,7 @@ def _finished(outcome: Outcome, now: datetime, file_ttl_s: int) -> tuple[Item, F
             micro_batch=outcome.micro_batch,
         )
         return failed, None
-    if outcome.audio_s is None or outcome.transcript_bytes is None:
+    if outcome.audio_s is None or outcome.result_bytes is None:
         raise ValueError(f"item {outcome.item.item_id} neither failed nor has a result")
     item = outcome.item.done(
         now=now, audio_s=outcome.audio_s, device_s=outcome.device_s, micro_batch=outcome.micro_batch
@@ -90,8 +88,8 @@ def _finished(outcome: Outcome, now: datetime, file_ttl_s: int) -> tuple[Item, F
         tenant=item.tenant,
         kind=FileKind.RESULT,
         object_key=item.attempt_key(),
-        size_bytes=outcome.transcript_bytes,
-        content_type=TRANSCRIPT_TYPE,
+        size_bytes=outcome.result_bytes,
+        content_type=item.result_type,
         created_at=now,
         expires_at=now + timedelta(seconds=file_ttl_s),
         file_name=item.result_name,

@@ -11,7 +11,7 @@ from asr_queue.domain.languages import NAMES
 from asr_queue.domain.transcript import Word
 from asr_queue.errors import AsrQueueError, CallerError, RetryableError
 from asr_queue.ports import Clock, ItemTable, NoticeQueue, ObjectStore
-from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
+from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
 from asr_queue.wire.transcript import Transcript, TranscriptWord
 from gpu_worker.leases import Leases
 from gpu_worker.pipeline.backoff import hidden_s, persist
@@ -83,7 +83,7 @@ class Publisher:
             return Ended(claimed=claimed, outcome=outcome)
         try:
             size_bytes = persist(
-                lambda: write_transcript(claimed.item, transcript(end), store=self._store),
+                lambda: write_result(claimed.item, transcript(end).to_json(), store=self._store),
                 patience_s=self._patience_s,
                 stopping=self._stopping,
             )
@@ -95,7 +95,7 @@ class Publisher:
             audio_s=end.audio_s,
             device_s=end.device_s,
             micro_batch=end.micro_batch,
-            transcript_bytes=size_bytes,
+            result_bytes=size_bytes,
         )
         return Ended(claimed=claimed, outcome=outcome)
 

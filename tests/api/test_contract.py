@@ -4,7 +4,7 @@ from asr_queue.domain.batches import Priority
 from asr_queue.domain.items import ItemError
 from asr_queue.ports import Delivery
 from asr_queue.usecases.claim_item import claim_item
-from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
+from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
 from asr_queue.wire.messages import ItemMessage
 from asr_queue.wire.transcript import Transcript, TranscriptWord
 from tests.api.conftest import FILE_TTL_S, System
@@ -17,10 +17,10 @@ def work(system: System, delivery: Delivery, error: ItemError | None = None) -> 
     words = [TranscriptWord(start=0.0, end=0.5, text="Hello.")] if item.return_timestamps else None
     outcome = Outcome(item=item, audio_s=1.5, error=error)
     if error is None:
-        written = write_transcript(
-            item, Transcript(text="Hello.", language="English", timestamps=words), store=system.store
+        written = write_result(
+            item, Transcript(text="Hello.", language="English", timestamps=words).to_json(), store=system.store
         )
-        outcome = Outcome(item=item, audio_s=1.5, transcript_bytes=written)
+        outcome = Outcome(item=item, audio_s=1.5, result_bytes=written)
     record_outcomes([outcome], store=system.store, table=system.table, clock=system.clock, file_ttl_s=FILE_TTL_S)
     system.queue.delete([delivery.receipt_handle])
 

@@ -6,7 +6,7 @@ from asr_queue.adapters.faulty import Fault, Faulty
 from asr_queue.domain.items import Item
 from asr_queue.errors import RetryableError
 from asr_queue.usecases.delete_batch import delete_batch
-from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
+from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
 from asr_queue.usecases.sweep_expired import sweep_expired
 from asr_queue.wire.transcript import Transcript
 from tests.api.conftest import FILE_TTL_S, System
@@ -27,8 +27,8 @@ def started(system: System, batch_id: object, index: int = 0) -> Item:
 
 
 def finish(system: System, item: Item) -> bool:
-    size_bytes = write_transcript(item, Transcript(text="secret", language="English"), store=system.store)
-    outcome = Outcome(item=item, audio_s=1.0, transcript_bytes=size_bytes)
+    size_bytes = write_result(item, Transcript(text="secret", language="English").to_json(), store=system.store)
+    outcome = Outcome(item=item, audio_s=1.0, result_bytes=size_bytes)
     [counts] = record_outcomes(
         [outcome], store=system.store, table=system.table, clock=system.clock, file_ttl_s=FILE_TTL_S
     )
@@ -133,7 +133,7 @@ class TestBatches:
         batch_id = system.submit(system.upload())["batch_id"]
         in_hand = started(system, batch_id)
         assert system.api.delete(batch_path(batch_id)).status_code == 204
-        write_transcript(in_hand, Transcript(text="late", language=None), store=system.store)
+        write_result(in_hand, Transcript(text="late", language=None).to_json(), store=system.store)
         for _ in range(2):
             sweep(system)
             system.clock.advance(FILE_TTL_S + 60)

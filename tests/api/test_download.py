@@ -17,7 +17,7 @@ from asr_queue.domain.files import File
 from asr_queue.domain.items import Item, ItemError
 from asr_queue.errors import RetryableError
 from asr_queue.usecases.download_batch import download_batch, keep_download
-from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
+from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
 from asr_queue.wire.downloads import Archive, entry_name
 from asr_queue.wire.formats import Format
 from asr_queue.wire.transcript import Transcript, TranscriptWord
@@ -54,8 +54,8 @@ def end(system: System, item: Item, text: str | None) -> None:
         times = [TranscriptWord(start=i, end=i + 0.5, text=word) for i, word in enumerate(text.split())]
         timed = {"timestamps": times} if item.return_timestamps else {}
         transcript = Transcript(text=text, language="English", duration=float(len(times)), **timed)
-        size_bytes = write_transcript(claimed, transcript, store=system.store)
-        outcome = Outcome(item=claimed, audio_s=1.0, transcript_bytes=size_bytes)
+        size_bytes = write_result(claimed, transcript.to_json(), store=system.store)
+        outcome = Outcome(item=claimed, audio_s=1.0, result_bytes=size_bytes)
     record_outcomes([outcome], store=system.store, table=system.table, clock=system.clock, file_ttl_s=FILE_TTL_S)
 
 

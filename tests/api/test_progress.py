@@ -14,7 +14,7 @@ from asr_queue.errors import RetryableError
 from asr_queue.ports import Delivery
 from asr_queue.usecases.claim_item import claim_item
 from asr_queue.usecases.queue_pulse import Pulse, surroundings
-from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
+from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
 from asr_queue.wire.messages import ItemMessage
 from asr_queue.wire.transcript import Transcript
 from handlers import changes
@@ -37,8 +37,8 @@ def end(system: System, delivery: Delivery, *, error: ItemError | None = None, *
     item = found[1][message.index]
     written = None
     if error is None:
-        written = write_transcript(item, Transcript(text="Hello.", language="English"), store=system.store)
-    ended = Outcome(item=item, error=error, transcript_bytes=written, **outcome)
+        written = write_result(item, Transcript(text="Hello.", language="English").to_json(), store=system.store)
+    ended = Outcome(item=item, error=error, result_bytes=written, **outcome)
     record_outcomes([ended], store=system.store, table=system.table, clock=system.clock, file_ttl_s=FILE_TTL_S)
     system.queue.delete([delivery.receipt_handle])
 

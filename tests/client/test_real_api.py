@@ -25,7 +25,7 @@ from asr_queue.adapters.memory_workers import MemoryWorkerRegistry
 from asr_queue.client import ApiError, AsyncClient, Client, Priority, SubmitAnswer, transcribe_item
 from asr_queue.domain.items import ItemError, Operation
 from asr_queue.usecases.manage_keys import create_key
-from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
+from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
 from asr_queue.wire.messages import ItemMessage
 from asr_queue.wire.transcript import Transcript, TranscriptWord
 from handlers.api import app
@@ -59,8 +59,8 @@ def work(wired: Services, queue: MemoryQueue, ended: threading.Event) -> None:
                 transcript = Transcript(
                     text=text, language="English", timestamps=words if item.return_timestamps else None
                 )
-                size = write_transcript(item, transcript, store=wired.store)
-                outcome = Outcome(item=item, audio_s=2.5, transcript_bytes=size)
+                size = write_result(item, transcript.to_json(), store=wired.store)
+                outcome = Outcome(item=item, audio_s=2.5, result_bytes=size)
             record_outcomes([outcome], store=wired.store, table=wired.table, clock=wired.clock, file_ttl_s=1800)
             queue.delete([delivery.receipt_handle])
 

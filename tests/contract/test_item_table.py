@@ -572,7 +572,7 @@ class TestItems:
         assert table.finish_items([(finished, None), (failed, None)]) == [True, True]
         assert load(table, batch)[1] == [finished, failed]
 
-    def test_what_was_to_be_said_is_forgotten_at_the_end_but_for_a_failed_items_prompt(
+    def test_what_was_to_be_said_is_forgotten_once_it_is_said_and_kept_for_a_retry_where_that_failed(
         self, table: ItemTable, clock: ManualClock
     ) -> None:
         batch, items = a_batch(clock, [an_upload(table, clock)] * 2, text="a secret", prompt="another")
@@ -581,7 +581,7 @@ class TestItems:
         assert said.text == failed.text == "a secret"
         table.finish_items([done(clock, said), (failed.failed(FAULT, now=clock.now()), None)])
         ended = load(table, batch)[1]
-        assert [(item.text, item.prompt) for item in ended] == [("", ""), ("", "another")]
+        assert [(item.text, item.prompt) for item in ended] == [("", ""), ("a secret", "another")]
         table.forget_prompts([*ended, replace(ended[0], index=99)])
         assert load(table, batch)[1] == [replace(item, prompt="") for item in ended]
 

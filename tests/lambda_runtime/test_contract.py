@@ -24,7 +24,7 @@ from asr_queue.local import embedded, environment
 from asr_queue.local.processes import Child
 from asr_queue.local.programs import api
 from asr_queue.usecases.claim_item import claim_item
-from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
+from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
 from asr_queue.wire.messages import ItemMessage
 from asr_queue.wire.transcript import Transcript, TranscriptWord
 from tests.e2e.calls import status, submit, upload
@@ -104,8 +104,8 @@ def work(stack: Deployed, count: int, text: str = "Grüße.") -> None:
         if place < count - 1:
             words = [TranscriptWord(start=0.0, end=0.5, text=text)]
             transcript = Transcript(text=text, language="German", timestamps=words)
-            written = write_transcript(item, transcript, store=stack.aws.store)
-            outcome = Outcome(item=item, audio_s=1.5, transcript_bytes=written)
+            written = write_result(item, transcript.to_json(), store=stack.aws.store)
+            outcome = Outcome(item=item, audio_s=1.5, result_bytes=written)
         record_outcomes([outcome], store=stack.aws.store, table=stack.aws.table, clock=SystemClock(), file_ttl_s=1800)
         queue.delete([delivery.receipt_handle])
 

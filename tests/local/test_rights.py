@@ -22,7 +22,7 @@ from asr_queue.domain.items import Operation
 from asr_queue.local import environment
 from asr_queue.settings import ResourceSettings
 from asr_queue.usecases.manage_keys import create_key
-from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
+from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
 from asr_queue.wire.transcript import Transcript
 from tests.local.emulators import Emulator, emulator
 
@@ -224,10 +224,10 @@ def test_the_api_may_write_downloads_and_nothing_else_among_the_results(function
     for index in range(4):
         item = functions.aws.table.claim_item(batch_id, index, now=SystemClock().now())
         assert item is not None
-        size_bytes = write_transcript(
-            item, Transcript(text="x" * 3_000_000, language="English"), store=functions.aws.store
+        size_bytes = write_result(
+            item, Transcript(text="x" * 3_000_000, language="English").to_json(), store=functions.aws.store
         )
-        outcome = Outcome(item=item, audio_s=1.0, transcript_bytes=size_bytes)
+        outcome = Outcome(item=item, audio_s=1.0, result_bytes=size_bytes)
         record_outcomes(
             [outcome], store=functions.aws.store, table=functions.aws.table, clock=SystemClock(), file_ttl_s=1800
         )

@@ -87,7 +87,12 @@ def claimed(
         prompt=prompt,
         attempt=1,
     )
-    return Claimed(item=item, delivery=Delivery(body="", receipt_handle=f"handle-{name}", receive_count=receive_count))
+    return Claimed(
+        item=item,
+        delivery=Delivery(
+            body="", receipt_handle=f"handle-{name}", receive_count=receive_count, sent_at=item.created_at
+        ),
+    )
 
 
 def chunks_of(work: Claimed, *durations_s: float, samples: Samples | None = None) -> tuple[Chunk, ...]:

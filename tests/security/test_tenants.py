@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from asr_queue.adapters.memory_presigner import MemoryPresigner
 from asr_queue.domain.drops import dropped_file_id
 from asr_queue.usecases.claim_item import claim_item
-from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
+from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
 from asr_queue.wire.messages import ItemMessage
 from asr_queue.wire.transcript import Transcript
 from handlers import s3_submit
@@ -165,8 +165,8 @@ def victim(system: System, monkeypatch: pytest.MonkeyPatch) -> Ids:
 def _transcribe(system: System, message: ItemMessage) -> None:
     item = claim_item(message, table=system.table, clock=system.clock)
     assert item is not None
-    size_bytes = write_transcript(item, Transcript(text=SECRET, language="English"), store=system.store)
-    outcome = Outcome(item=item, audio_s=1.0, transcript_bytes=size_bytes)
+    size_bytes = write_result(item, Transcript(text=SECRET, language="English").to_json(), store=system.store)
+    outcome = Outcome(item=item, audio_s=1.0, result_bytes=size_bytes)
     record_outcomes([outcome], store=system.store, table=system.table, clock=system.clock, file_ttl_s=FILE_TTL_S)
 
 

@@ -13,7 +13,7 @@ from asr_queue.domain.batches import Priority
 from asr_queue.domain.items import Item, ItemStatus, Operation
 from asr_queue.usecases.accept_upload import accept_upload
 from asr_queue.usecases.claim_item import claim_item
-from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_transcript
+from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
 from asr_queue.usecases.submit_batch import submit_batch
 from asr_queue.usecases.sweep_expired import sweep_expired
 from asr_queue.wire.api import SubmitItem, SubmitRequest
@@ -59,8 +59,8 @@ class System:
         for delivery in self.queue.receive(max_messages=most, wait_s=0):
             item = claim_item(ItemMessage.parse(delivery.body), table=self.table, clock=self.clock)
             if item is not None:
-                size = write_transcript(item, Transcript(text="", language=None), store=self.store)
-                outcome = Outcome(item=item, audio_s=1.0, transcript_bytes=size)
+                size = write_result(item, Transcript(text="", language=None).to_json(), store=self.store)
+                outcome = Outcome(item=item, audio_s=1.0, result_bytes=size)
                 record_outcomes([outcome], store=self.store, table=self.table, clock=self.clock, file_ttl_s=FILE_TTL_S)
             self.queue.delete([delivery.receipt_handle])
 

@@ -31,6 +31,7 @@ from asr_queue.domain.files import File, FileKind
 from asr_queue.domain.items import Item, ItemError, ItemStatus, Operation
 from asr_queue.domain.keys import ApiKey
 from asr_queue.domain.quotas import Limits
+from asr_queue.domain.speech import SpeechFormat
 
 Row = dict[str, Any]
 Due = Literal["FILE", "BATCH", "DRAFT", "NOTICE"]
@@ -238,6 +239,8 @@ def from_item(item: Item) -> Row:
         "upload_bytes": item.upload_bytes,
         "upload_type": item.upload_type,
     }
+    if item.speech_format is not SpeechFormat.WAV:
+        row["speech_format"] = item.speech_format.value
     if item.prompt:
         row["prompt"] = item.prompt
     if item.custom_id is not None:
@@ -262,6 +265,7 @@ def to_item(row: Mapping[str, Any]) -> Item:
         created_at=from_ms(row["created_at"]),
         custom_id=row.get("custom_id"),
         text=row["text"],
+        speech_format=SpeechFormat(row.get("speech_format", SpeechFormat.WAV)),
         prompt=row.get("prompt", ""),
         upload_bytes=int(row.get("upload_bytes", 0)),
         upload_type=row.get("upload_type", ""),
