@@ -32,14 +32,20 @@ def cut(samples: Samples, limits: Limits, *, with_words: bool = False) -> list[S
     most = round(limits.longest_s(with_words=with_words) * limits.sample_rate_hz)
     chunks = []
     while samples.size > most:
-        at = _quietest(samples, most, limits.sample_rate_hz)
+        at = quietest(samples, most, limits.sample_rate_hz)
         chunks.append(samples[:at])
         samples = samples[at:]
     return [*chunks, samples]
 
 
-def _quietest(samples: Samples, most: int, sample_rate_hz: int) -> int:
-    """Return where to cut: the middle of the quietest stretch that ends within the limit, the latest of equals."""
+def quietest(samples: Samples, most: int, sample_rate_hz: int) -> int:
+    """Return where to cut: the middle of the quietest stretch that ends within the limit, the latest of equals.
+
+    Args:
+        samples: more than `most` of them.
+        most: what may be before the cut, in samples, at least 1; half of it is there in any case.
+        sample_rate_hz: theirs.
+    """
     step = max(1, round(_STEP_S * sample_rate_hz))
     wide = max(1, round(_PAUSE_S / _STEP_S))
     half = max(1, most // 2)
