@@ -72,3 +72,7 @@ class EngineLoadError(AsrQueueError):
 
     def __init__(self, message: str) -> None:
         super().__init__("engine_load_failed", message)
+
+
+class EngineNoRoomError(EngineLoadError):
+    """There is no room on the device for what an engine needs; there may be once others have left it."""

@@ -161,7 +161,12 @@ class Engine(Protocol[In_contra, Out_co]):
         """Known before `load`, which may narrow them to what the device has room for."""
 
     def load(self) -> None:
-        """Put the weights on the device and warm up; idempotent."""
+        """Put the weights on the device and warm up; idempotent.
+
+        Raises:
+            EngineNoRoomError: there is no room for them now; nothing is held, and another try may go well.
+            EngineLoadError: they are missing or damaged.
+        """
 
     def run(self, micro_batch: Sequence[In_contra]) -> Sequence[Done[Out_co] | Failed]:
         """Process one micro-batch: one outcome an input, in input order; a bad input fails alone.
