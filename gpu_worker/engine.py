@@ -224,6 +224,8 @@ class EngineSettings:
     """Most inputs of one `run` that will be asked for, at least 1; the engine may take fewer."""
     threads: int | None = None
     """Processor threads to use, at least 1; None for every core that this process may run on."""
+    python: Path | None = None
+    """Interpreter of an engine whose model has a process of its own; None for the one that runs this process."""
 
 
 NO_ALIGNER: Final = "none"
