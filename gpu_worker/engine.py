@@ -242,7 +242,8 @@ class SpeechEngine(Engine[SpeechInput, Recognition], Protocol):
     def has_speech(self, samples: Samples) -> bool | None:
         """Whether anybody speaks, where `run` would have to find that out first; None where it would not.
 
-        May be called from any thread while the engine is loaded, beside `run` too: so the device need not wait for it.
+        May be called from any thread while the engine is loaded or parked, beside `run` too: so the device need not
+        wait for it.
         """
 
 

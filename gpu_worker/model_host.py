@@ -93,15 +93,17 @@ class ModelHost:
         self._last_swap_s: float | None = None
 
     def load(self, first: Operation | None = None) -> None:
-        """Load every engine once, in their order; afterwards all that fit are resident, the last one for certain.
+        """Load every engine once; afterwards all that fit are resident, and the one that is wanted first for certain.
 
         Args:
-            first: what is wanted first. It is loaded last, so that it is there, and can take the memory that is left.
+            first: that one; None for the first of the engines. It is loaded last, so it can take the memory that is
+                left: for Qwen3-ASR's cache, say.
 
         Raises:
             EngineLoadError: an engine cannot be loaded, not even alone; the worker must not start.
         """
-        for operation in sorted(self._engines, key=lambda one: one is first):
+        wanted = next(iter(self._engines)) if first is None else first
+        for operation in sorted(self._engines, key=lambda one: one is wanted):
             self._bring(operation)
 
     def admit(self, operation: Operation) -> float:

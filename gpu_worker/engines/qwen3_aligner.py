@@ -1,11 +1,12 @@
 """Qwen3's forced aligner as an engine: when each word of a known text was said."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import torch
+from torch import Tensor
 from transformers import Qwen3ASRProcessor
 
 from asr_queue.domain.languages import NAMES
@@ -98,6 +99,11 @@ class Qwen3Aligner:
         tasks = [one for one in prepared if isinstance(one, _Task)]
         aligned = iter(_align(self._aligning, tasks))
         return [next(aligned) if isinstance(one, _Task) else one for one in prepared]
+
+    def weights(self) -> Iterator[Tensor]:
+        """Return every tensor that it computes with, none of which it writes to; none where it is not loaded."""
+        if self._aligning is not None:
+            yield from self._aligning.weights()
 
     def unload(self) -> None:
         """Drop the model and give its memory back."""

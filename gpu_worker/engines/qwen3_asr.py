@@ -6,15 +6,16 @@ inputs ─▶ anybody there? ─▶ Generator: ids ─▶ text, language, remark
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from asr_queue.errors import EngineBrokenError, EngineLoadError, EngineOutOfMemoryError
+from asr_queue.errors import EngineBrokenError, EngineLoadError, EngineNoRoomError, EngineOutOfMemoryError
 from gpu_worker.engine import (
     NO_ALIGNER,
     Done,
@@ -25,7 +26,9 @@ from gpu_worker.engine import (
     Samples,
     SpeechInput,
 )
+from gpu_worker.engines.arena import Movable
 from gpu_worker.engines.inputs import refusal
+from gpu_worker.engines.layout import lay_out
 from gpu_worker.engines.qwen3.devices import free_bytes, give_memory_back, is_out_of_memory, placement
 from gpu_worker.engines.qwen3.generation import Generator
 from gpu_worker.engines.qwen3.mel import SAMPLE_RATE_HZ
@@ -75,6 +78,9 @@ class Qwen3AsrEngine:
             languages=LANGUAGES,
         )
         self._parts: _Parts | None = None
+        self._movable: Movable | None = None
+        """Once it has left the device for the first time."""
+        self._is_parked = False
 
     @property
     def limits(self) -> Limits:
@@ -84,21 +90,24 @@ class Qwen3AsrEngine:
     def load(self) -> None:
         """Put the weights on the device, take the memory that a pass needs, and warm up; weights may be downloaded.
 
+        From where it is parked, one copy brings it back; the first time, the steps are captured anew, at the addresses
+        where it will be from then on.
+
         Raises:
-            EngineLoadError: weights are missing, damaged or of another kind, or the device is too small for them.
+            EngineNoRoomError: the device has too little memory for the model now; a parked one is still parked.
+            EngineLoadError: weights are missing, damaged or of another kind.
         """
-        if self._parts is not None:
-            return
-        try:
-            self._parts = self._load()
-            self.run([SpeechInput(samples=_noise(1), language="en", want_words=True, has_speech=True)])
-        except (torch.OutOfMemoryError, EngineOutOfMemoryError) as error:
-            self.unload()
-            raise EngineLoadError(f"The device has too little memory for the model: {error}") from error
+        reason = self._come_back() if self._is_parked else self._come() if self._parts is None else None
+        if reason is not None:
+            # Not inside a handler: until its end the error's frames hold what they had on the device.
+            give_memory_back()
+            raise EngineNoRoomError(f"The device has too little memory for the model: {reason}")
 
     def has_speech(self, samples: Samples) -> bool:
-        """Whether anybody speaks; a few milliseconds of one core where somebody does."""
-        return self._running().finder.hears(samples)
+        """Whether anybody speaks; a few milliseconds of one core where somebody does. Also while it is parked."""
+        if self._parts is None:
+            raise RuntimeError("has_speech before load")
+        return self._parts.finder.hears(samples)
 
     def run(self, micro_batch: Sequence[SpeechInput]) -> list[Done[Recognition] | Failed]:
         """Recognise what is said in each clip; what holds no speech never reaches the model, and has an empty text."""
@@ -129,6 +138,40 @@ class Qwen3AsrEngine:
             return []
         return [f"{differing} of {len(inputs)} texts differ between captured and launched steps."]
 
+    @property
+    def device_bytes(self) -> int:
+        """Of both models' weights and the cache; captured steps have a few hundred MiB more at most."""
+        if self._parts is None or self._is_parked:
+            return 0
+        if self._movable is not None:
+            return self._movable.n_bytes
+        return lay_out([*_weights(self._parts), *self._parts.generator.scratch()], 0).end
+
+    def park(self) -> None:
+        """Leave the device, the cache too. What stays on it are captured steps, once they are where they can stay.
+
+        Where the host has no room for a copy of the weights, this is `unload`.
+        """
+        if self._parts is None or self._is_parked:
+            return
+        if self._movable is None:
+            # They hold the addresses of before the arena.
+            self._parts.generator.forget_steps()
+            try:
+                self._movable = Movable(_weights(self._parts), self._parts.generator.scratch())
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                _logger.warning("qwen3_asr_not_parked", extra={"why": str(error)})
+                self.unload()
+                return
+            self._movable.go()
+            # What it was loaded into. Later it leaves the arena, which is another's next: nothing is to be given back.
+            give_memory_back()
+        else:
+            self._movable.go()
+        self._is_parked = True
+
     def unload(self) -> None:
         """Drop the models and give their memory back."""
         if self._parts is not None:
@@ -136,12 +179,46 @@ class Qwen3AsrEngine:
             if self._parts.aligner is not None:
                 self._parts.aligner.unload()
             self._parts = None
+            self._is_parked = False
+            if self._movable is not None:
+                self._movable.forget()
+                self._movable = None
             give_memory_back()
 
     def _running(self) -> _Parts:
-        if self._parts is None:
+        if self._parts is None or self._is_parked:
             raise RuntimeError("run before load")
         return self._parts
+
+    def _come(self) -> str | None:
+        """Load from the checkpoint; return what was too large, where something was."""
+        try:
+            self._parts = self._load()
+            self.run([SpeechInput(samples=_noise(1), language="en", want_words=True, has_speech=True)])
+        except (MemoryError, RuntimeError, EngineOutOfMemoryError) as error:
+            if not isinstance(error, EngineOutOfMemoryError) and not is_out_of_memory(error):
+                raise
+            self.unload()
+            return str(error)
+        return None
+
+    def _come_back(self) -> str | None:
+        """The same, from where it is parked."""
+        assert self._parts is not None
+        assert self._movable is not None
+        try:
+            if self._movable.come():
+                self._parts.generator.capture()
+        except torch.AcceleratorError as error:
+            raise EngineBrokenError(f"The device failed: {error}") from error
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._parts.generator.forget_steps()
+            self._movable.give_up()
+            return str(error)
+        self._is_parked = False
+        return None
 
     def _load(self) -> _Parts:
         settings = self._settings
@@ -186,6 +263,12 @@ class Qwen3AsrEngine:
         cores = settings.threads or len(os.sched_getaffinity(0))
         listeners = ThreadPoolExecutor(min(cores, _LISTENERS), thread_name_prefix="listen")
         return _Parts(generator, tokenizer, prompts, aligner, SpeechFinder(), listeners)
+
+
+def _weights(parts: _Parts) -> Iterator[Tensor]:
+    yield from parts.generator.weights()
+    if parts.aligner is not None:
+        yield from parts.aligner.weights()
 
 
 def _noise(seconds: int) -> Samples:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asr_queue.errors import EngineLoadError
-from gpu_worker.engine import EngineSettings, Failed, Recognition, Samples, SpeechEngine, SpeechInput
+from gpu_worker.engine import EngineSettings, Failed, Parkable, Recognition, Samples, SpeechEngine, SpeechInput
 from gpu_worker.engines.catalog import SPEECH_ENGINES, create
 from tests.engines.clips import RATE_HZ, Clip, asked, recognised, value_of
 
@@ -178,6 +178,44 @@ def test_an_engine_loads_and_unloads_twice_and_gives_its_memory_back(
         left_bytes.append(_resident_bytes())
     assert len(texts) == 1
     assert left_bytes[-1] - left_bytes[0] < LEFT_BEHIND_BYTES
+
+
+@pytest.mark.parametrize("name", sorted(SPEECH_ENGINES))
+def test_an_engine_that_can_be_parked_comes_back_as_it_was_and_leaves_the_device_meanwhile(
+    name: str, settings_of: Callable[[str], EngineSettings], speech: Clip
+) -> None:
+    engine = create(name, settings_of(name))
+    if not isinstance(engine, Parkable):
+        return
+    engine.park()
+    assert engine.device_bytes == 0, "nothing happens where it is not loaded"
+    engine.load()
+    inputs = [asked(speech.samples), asked(speech.samples[: RATE_HZ // 2], "en")]
+    before, listened, loaded_bytes = recognised(engine, *inputs), engine.has_speech(speech.samples), engine.device_bytes
+    assert loaded_bytes > 0
+    left_bytes = []
+    for _ in range(4):
+        engine.park()
+        engine.park()
+        assert engine.device_bytes == 0
+        assert engine.has_speech(speech.samples) == listened, "whoever prepares items need not know who is parked"
+        with pytest.raises(RuntimeError, match="before load"):
+            engine.run(inputs)
+        left_bytes.append(_resident_bytes())
+        engine.load()
+        engine.load()
+        assert engine.device_bytes == pytest.approx(loaded_bytes, rel=0.01, abs=4096)
+        assert recognised(engine, *inputs) == before
+    assert left_bytes[-1] - left_bytes[1] < LEFT_BEHIND_BYTES
+    engine.park()
+    engine.unload()
+    engine.unload()
+    assert engine.device_bytes == 0
+    with pytest.raises(RuntimeError, match="before load"):
+        engine.run(inputs)
+    engine.load()
+    assert recognised(engine, *inputs) == before
+    engine.unload()
 
 
 def test_an_unknown_engine_is_named_with_the_known_ones(engine_settings: EngineSettings) -> None:

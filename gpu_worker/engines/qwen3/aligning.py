@@ -6,13 +6,14 @@ At each timestamp the model says in which 80 ms of the clip the word begins or e
 moves all words (vllm-omni, pull request 7240).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gpu_worker.engine import Samples
 from gpu_worker.engines.qwen3.alignment import in_order
@@ -64,6 +65,11 @@ class Aligning:
         self._tokenizer = tokenizer
         self._mark: int = model.config.timestamp_token_id
         self._before, self._behind = tokenizer.convert_tokens_to_ids(["<|audio_start|>", "<|audio_end|>"])
+
+    def weights(self) -> Iterator[Tensor]:
+        """Return every tensor that it computes with, none of which it writes to."""
+        yield from self._decoder.weights()
+        yield from self._encoder.weights()
 
     def times_ms(self, spoken: Sequence[Spoken]) -> list[list[int]]:
         """Return for each clip the start and end of each of its tokens, one behind the other; they never decrease.

@@ -1,5 +1,6 @@
 """The keys and values of all tokens of all rows: one pool, made once, whose addresses captured graphs may hold."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -30,6 +31,10 @@ class Cache:
         self.token_ids = torch.zeros(n_tokens + 1, device=device, dtype=torch.int64)
         """What was generated for each slot; 0 where the prompt is."""
         self.n_tokens = n_tokens
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Return all that it holds: between two runs nothing of it is needed but that it is numbers."""
+        yield from (*self.layers.keys, *self.layers.values, self.token_ids)
 
     @property
     def idle_slot(self) -> int:

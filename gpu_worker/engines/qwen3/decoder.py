@@ -4,7 +4,7 @@ Query, key and value are one matrix product, gate and up another. The model's ow
 views, so nothing is held twice and the model still works.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -64,6 +64,13 @@ class Decoder:
     def dtype(self) -> torch.dtype:
         """What the weights are in."""
         return self._head.dtype
+
+    def weights(self) -> Iterator[Tensor]:
+        """Return every tensor that it computes with, none of which it writes to."""
+        yield from (self._embedding, self._last_norm, self._head, self._turns)
+        for layer in self._layers:
+            yield from (layer.attention_norm, layer.qkv, layer.head_norms.query, layer.head_norms.key, layer.output)
+            yield from (layer.feed_forward_norm, layer.gate_up, layer.down)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return [t, hidden] of int64[t]."""

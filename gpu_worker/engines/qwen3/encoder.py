@@ -9,7 +9,7 @@ memory is bounded however long the audio is. Within such a group
 Nothing waits for the device: all lengths are known on the host before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -65,6 +65,15 @@ class AudioEncoder:
         self._layers = [_layer(layer) for layer in tower.layers]
         self._last_norm = _pair(tower.ln_post)
         self._projector = (_pair(projector.linear_1), _pair(projector.linear_2))
+
+    def weights(self) -> Iterator[Tensor]:
+        """Return every tensor that it computes with, none of which it writes to."""
+        yield from (self._embed, self._positions)
+        for pair in (self._first, *self._later, self._last_norm, *self._projector):
+            yield from pair
+        for layer in self._layers:
+            for pair in layer:
+                yield from pair
 
     @torch.inference_mode()
     def encode(self, seconds: Tensor, n_frames: Sequence[int]) -> Tensor:

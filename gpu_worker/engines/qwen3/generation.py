@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gpu_worker.engines.qwen3.cache import Cache
 from gpu_worker.engines.qwen3.choice import operations_for
@@ -53,6 +54,25 @@ class Generator:
         self._parts = Parts(decoder, AudioEncoder(model), LogMel(device), cache, rows, steps)
         if device.type == "cuda":
             self._warm_up()
+
+    def weights(self) -> Iterator[Tensor]:
+        """Return every tensor that it computes with and never writes to."""
+        yield from self._parts.decoder.weights()
+        yield from self._parts.encoder.weights()
+
+    def scratch(self) -> Iterator[Tensor]:
+        """Return the cache's tensors, which between two calls may become zeros."""
+        yield from self._parts.cache.tensors()
+
+    @torch.inference_mode()
+    def capture(self) -> None:
+        """Capture the steps anew, after weights or scratch have got other addresses."""
+        self._parts.rows.arrange([], [])
+        self._parts.steps.capture()
+
+    def forget_steps(self) -> None:
+        """Give up the captured steps and their memory."""
+        self._parts.steps.forget()
 
     @contextmanager
     def without_graphs(self) -> Iterator[None]:

@@ -31,12 +31,26 @@ class StepGraphs:
         """
         self._step = step
         self._max_keys = max_keys
+        self._device = device
         self._sizes = (*(size for size in _SIZES if size < max_rows), max_rows)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self.are_used = True
         """Whether captured graphs are replayed; where not, the same step is taken launch by launch, to compare."""
-        if device.type == "cuda":
-            self._capture_all(device)
+        self.capture()
+
+    def capture(self) -> None:
+        """Capture the step as it is now: what its tensors' addresses were before does not count any more.
+
+        Raises:
+            RuntimeError: as above.
+        """
+        self.forget()
+        if self._device.type == "cuda":
+            self._capture_all(self._device)
+
+    def forget(self) -> None:
+        """Give up the graphs and their memory; until `capture` the step is taken launch by launch."""
+        self._graphs.clear()
 
     def size_for(self, n_rows: int) -> int:
         """Return how many rows a step of `n_rows` works on."""

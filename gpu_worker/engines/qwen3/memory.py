@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import torch
 
-from asr_queue.errors import EngineLoadError
+from asr_queue.errors import EngineNoRoomError
 from gpu_worker.engines.qwen3.cache import bytes_a_token
 from gpu_worker.engines.qwen3.encoder import TOKENS_A_SECOND
 from gpu_worker.engines.qwen3.inflight import MAX_PREFILL_TOKENS
@@ -75,7 +75,7 @@ def room(
         dtype: of the weights, and so of what is computed.
 
     Raises:
-        EngineLoadError: not even a clip of 30 s fits.
+        EngineNoRoomError: not even a clip of 30 s fits.
     """
     text = config.text_config
     for_cache = _SHARE[device_type] * free_bytes - _work_bytes(config, max_rows, dtype)
@@ -87,7 +87,7 @@ def room(
     cache_tokens = min(affordable, wanted)
     longest_s = min(LONGEST_S, _longest_s(cache_tokens, prompt_tokens))
     if longest_s < _LEAST_LONGEST_S:
-        raise EngineLoadError(
+        raise EngineNoRoomError(
             f"The device has {free_bytes / 2**30:.1f} GiB left beside the weights: too little for a clip of "
             f"{_LEAST_LONGEST_S:g} s. Free some, take a smaller model, or a smaller ASR_QUEUE_MICRO_BATCH."
         )
