@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from asr_queue.domain.workers import WorkerReport
 from asr_queue.ports import Clock
+from gpu_worker.model_host import HostReport
 
 _LATELY_S: Final = 60.0
 
@@ -77,8 +78,8 @@ class Meter:
             self._items_done += 1
             self._audio_s_done += audio_s
 
-    def report(self, *, held_items: int) -> WorkerReport:
-        """Return the worker's report on itself, as of now."""
+    def report(self, *, held_items: int, host: HostReport | None = None) -> WorkerReport:
+        """Return the worker's report on itself, as of now, with what its model host says."""
         seen_at: datetime = self._clock.now()
         with self._lock:
             now_s = self._seconds()
@@ -102,4 +103,8 @@ class Meter:
                 busy=min(1.0, busy_s / (now_s - since_s)) if now_s > since_s else 0.0,
                 items_done=self._items_done,
                 audio_s_done=self._audio_s_done,
+                resident=frozenset() if host is None else host.resident,
+                swaps=0 if host is None else host.swaps,
+                mean_swap_s=None if host is None else host.mean_swap_s,
+                device_bytes=sum(host.device_bytes.values()) if host is not None and host.device_bytes else None,
             )

@@ -134,6 +134,10 @@ QUEUE: Final = {
             "busy": 0.97,
             "items_done": 10734,
             "audio_s_done": 322020.0,
+            "resident": ["transcribe", "voice_clone"],
+            "swaps": 0,
+            "mean_swap_s": None,
+            "device_bytes": 38654705664,
         }
     ],
 }

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from asr_queue.domain.items import Operation
+
 BEAT_S: Final = 5.0
 """How often a worker reports."""
 ALIVE_S: Final = 3 * BEAT_S
@@ -34,6 +36,14 @@ class WorkerReport:
     """Items that it ended since its start, failed ones too."""
     audio_s_done: float = 0.0
     """Seconds of audio of those."""
+    resident: frozenset[Operation] = frozenset()
+    """The operations whose engines are on its device; empty where it does not say, as of older workers."""
+    swaps: int = 0
+    """Times that an engine had to come to the device, because another one had taken its place."""
+    mean_swap_s: float | None = None
+    """Seconds that one took; None before the first."""
+    device_bytes: int | None = None
+    """What the resident engines hold of the device's memory; None where none of them measures that."""
 
     def is_alive(self, now: datetime) -> bool:
         """Whether the report is young enough to be believed."""

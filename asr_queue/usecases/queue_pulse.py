@@ -150,4 +150,8 @@ def _answer(worker: WorkerReport) -> WorkerAnswer:
         busy=worker.busy,
         items_done=worker.items_done,
         audio_s_done=worker.audio_s_done,
+        resident=sorted(worker.resident),
+        swaps=worker.swaps,
+        mean_swap_s=worker.mean_swap_s,
+        device_bytes=worker.device_bytes,
     )

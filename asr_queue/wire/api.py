@@ -231,6 +231,14 @@ class WorkerAnswer(_Wire):
     """Share of the time lately that its device computed, 0 to 1."""
     items_done: int
     audio_s_done: float
+    resident: list[str] = []
+    """The operations whose models are on its device."""
+    swaps: int = 0
+    """Times that a model had to come to the device, because another one had taken its place."""
+    mean_swap_s: float | None = None
+    """Seconds that one took; None before the first."""
+    device_bytes: int | None = None
+    """What the models hold of the device's memory; None where that is not measured."""
 
 
 class QueueAnswer(_Wire):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asr_queue.domain.items import ItemError
+from asr_queue.domain.items import ItemError, Operation
 from asr_queue.domain.workers import WorkerReport
 from asr_queue.errors import RetryableError
 from asr_queue.ports import Delivery
@@ -209,7 +209,8 @@ class TestQueue:
     def test_the_queue_says_what_waits_and_who_works(self, fresh: System) -> None:
         fresh.submit(*[fresh.upload()] * 3)
         begin(fresh)
-        told = report(fresh, held_items=1, micro_batch_fill=0.5, items_done=7, audio_s_done=70.0)
+        swapped = {"resident": frozenset(Operation), "swaps": 3, "mean_swap_s": 0.125, "device_bytes": 1 << 35}
+        told = report(fresh, held_items=1, micro_batch_fill=0.5, items_done=7, audio_s_done=70.0, **swapped)
         report(fresh, worker_id="new", audio_s_per_s=None, busy=0.0)
         answer = fresh.api.get("/api/v1/queue").json()
         assert answer["backlog"] == [{"priority": "normal", "visible": 2, "in_flight": 1}]
@@ -228,6 +229,10 @@ class TestQueue:
             "busy": 1.0,
             "items_done": 7,
             "audio_s_done": 70.0,
+            "resident": ["transcribe", "voice_clone"],
+            "swaps": 3,
+            "mean_swap_s": 0.125,
+            "device_bytes": 1 << 35,
         }
         assert (second["worker_id"], second["audio_s_per_s"]) == ("new", None)
 

@@ -27,6 +27,10 @@ def worker(number: int, **fields: object) -> dict[str, Any]:
         "busy": 0.98,
         "items_done": 1234,
         "audio_s_done": 7200.0,
+        "resident": ["transcribe"],
+        "swaps": 0,
+        "mean_swap_s": None,
+        "device_bytes": None,
     }
     return {**told, **fields}
 

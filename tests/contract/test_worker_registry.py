@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from asr_queue.adapters.memory_clock import ManualClock
+from asr_queue.domain.items import Operation
 from asr_queue.domain.workers import ALIVE_S, WorkerReport
 from asr_queue.ports import WorkerRegistry
 
@@ -22,12 +23,17 @@ def a_report(clock: ManualClock, **fields: object) -> WorkerReport:
         "busy": 0.987,
         "items_done": 1234,
         "audio_s_done": 98765.4,
+        "resident": frozenset({Operation.VOICE_CLONE}),
+        "swaps": 17,
+        "mean_swap_s": 0.125,
+        "device_bytes": 38_654_705_664,
     }
     return WorkerReport(**{**known, **fields})
 
 
 def test_a_report_comes_back_as_it_was_made(registry: WorkerRegistry, clock: ManualClock) -> None:
-    told = [a_report(clock), a_report(clock, micro_batch_fill=None, audio_s_per_s=None, busy=0.0)]
+    nothing: dict[str, object] = {"resident": frozenset(), "swaps": 0, "mean_swap_s": None, "device_bytes": None}
+    told = [a_report(clock), a_report(clock, micro_batch_fill=None, audio_s_per_s=None, busy=0.0, **nothing)]
     for report in told:
         registry.report(report)
     assert sorted(registry.workers(now=clock.now()), key=told.index) == told

@@ -1,13 +1,16 @@
 """What a worker says of itself, and that saying it never costs it anything."""
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from asr_queue.adapters.memory_clock import ManualClock
+from asr_queue.domain.items import Operation
 from gpu_worker import reporting
 from gpu_worker.meter import Meter
+from gpu_worker.model_host import HostReport
 from tests.pipeline.makers import wav
 from tests.pipeline.rig import Rig, until
 
@@ -46,6 +49,24 @@ def test_speed_is_audio_over_what_the_device_computed_and_busy_is_its_share_of_t
     assert report.busy == pytest.approx(0.5)
     assert report.micro_batch_fill == pytest.approx(20 / 32)
     assert report.held_items == 3
+
+
+def test_what_the_model_host_says_is_a_part_of_the_report(meter: Meter) -> None:
+    silent = meter.report(held_items=0)
+    assert (silent.resident, silent.swaps, silent.mean_swap_s, silent.device_bytes) == (frozenset(), 0, None, None)
+    told = HostReport(
+        resident=frozenset(Operation),
+        device_bytes={Operation.TRANSCRIBE: 4_000, Operation.VOICE_CLONE: 500},
+        loads=2,
+        swaps=7,
+        last_swap_s=0.5,
+        mean_swap_s=0.25,
+        failed_loads=0,
+    )
+    report = meter.report(held_items=0, host=told)
+    assert (report.resident, report.swaps, report.mean_swap_s) == (frozenset(Operation), 7, 0.25)
+    assert report.device_bytes == 4_500
+    assert meter.report(held_items=0, host=replace(told, device_bytes={})).device_bytes is None
 
 
 def test_a_pass_that_runs_counts_as_busy_before_it_has_ended(meter: Meter, clock: SimpleNamespace) -> None:

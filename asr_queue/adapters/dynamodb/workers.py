@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from asr_queue.adapters.dynamodb.calls import Table
 from asr_queue.adapters.dynamodb.rows import Row, from_ms, to_ms, to_s, worker_key
+from asr_queue.domain.items import Operation
 from asr_queue.domain.workers import WorkerReport
 
 _KEPT_S: Final = 3600
@@ -47,12 +48,18 @@ def _row(report: WorkerReport) -> Row:
         "busy": _rounded(report.busy),
         "items_done": report.items_done,
         "audio_s_done": _rounded(report.audio_s_done),
+        "resident": sorted(report.resident),
+        "swaps": report.swaps,
         "purge_at": to_s(report.seen_at, _KEPT_S),
     }
     if report.micro_batch_fill is not None:
         row["micro_batch_fill"] = _rounded(report.micro_batch_fill)
     if report.audio_s_per_s is not None:
         row["audio_s_per_s"] = _rounded(report.audio_s_per_s)
+    if report.mean_swap_s is not None:
+        row["mean_swap_s"] = _rounded(report.mean_swap_s)
+    if report.device_bytes is not None:
+        row["device_bytes"] = report.device_bytes
     return row
 
 
@@ -69,6 +76,11 @@ def _report(row: Mapping[str, Any]) -> WorkerReport:
         busy=float(row["busy"]),
         items_done=int(row["items_done"]),
         audio_s_done=float(row["audio_s_done"]),
+        # Workers of the last release say nothing of these, and those of the next may know more operations.
+        resident=frozenset(one for one in Operation if one in row.get("resident", ())),
+        swaps=int(row.get("swaps", 0)),
+        mean_swap_s=float(row["mean_swap_s"]) if "mean_swap_s" in row else None,
+        device_bytes=int(row["device_bytes"]) if "device_bytes" in row else None,
     )
 
 
