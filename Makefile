@@ -120,10 +120,12 @@ bench: install-dev
 	$(BIN)/python -m benchmarks.autoscaling
 	$(BIN)/python benchmarks/cold_start.py
 
-# On a GPU: its engine against the rivals, part by part if need be (see the program's --help), and in the worker's pipe.
+# On a GPU: its engine against the rivals, part by part if need be (see the program's --help), in the worker's pipe, and
+# two models that take turns.
 bench-gpu: install-dev $(OFFICIAL)/.installed
 	$(BIN)/python -m benchmarks.qwen3_asr
 	$(BIN)/python -m benchmarks.pipe_utilisation
+	$(BIN)/python -m benchmarks.swap
 
 clean:
 	rm -rf $(VENV) $(TOOLS) $(OFFICIAL) .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
