@@ -222,6 +222,8 @@ class EngineSettings:
     """Type of the weights, as the engine's library names it; None for the one that suits the device."""
     micro_batch: int = 16
     """Most inputs of one `run` that will be asked for, at least 1; the engine may take fewer."""
+    memory_bytes: int | None = None
+    """Most of the device's memory that this process may hold, other engines included; None for all there is."""
     threads: int | None = None
     """Processor threads to use, at least 1; None for every core that this process may run on."""
     python: Path | None = None

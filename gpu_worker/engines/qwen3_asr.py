@@ -238,7 +238,7 @@ class Qwen3AsrEngine:
             model.config,
             max_rows=max_rows,
             prompt_tokens=prompts.most_tokens,
-            free_bytes=free_bytes(device),
+            free_bytes=free_bytes(device, allowed_bytes=settings.memory_bytes),
             device_type=device.type,
             dtype=dtype,
         )

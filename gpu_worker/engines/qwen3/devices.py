@@ -39,12 +39,20 @@ def placement(settings: EngineSettings) -> Placement:
     return Placement(device, _DTYPES[dtype_name])
 
 
-def free_bytes(device: torch.device) -> int:
-    """Return how much memory of the device nobody uses, PyTorch's own reserve counted as used by nobody."""
+def free_bytes(device: torch.device, *, allowed_bytes: int | None = None) -> int:
+    """Return how much memory of the device nobody uses, PyTorch's own reserve counted as used by nobody.
+
+    Args:
+        device: a GPU, or the processor.
+        allowed_bytes: what PyTorch may hold of a GPU in this process, or is to take of the host; None for all.
+    """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        allocated = torch.cuda.memory_allocated(device)
+        left = int(free) + torch.cuda.memory_reserved(device) - allocated
+        return left if allowed_bytes is None else max(0, min(left, allowed_bytes - allocated))
+    left = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return left if allowed_bytes is None else min(left, allowed_bytes)
 
 
 def is_out_of_memory(error: Exception) -> bool:

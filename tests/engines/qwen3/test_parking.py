@@ -120,13 +120,22 @@ def test_with_no_room_on_the_device_it_stays_parked_and_can_be_tried_again(
     assert _heard(engine) == before
 
 
-def test_a_device_that_is_too_small_for_a_load_is_told_from_a_checkpoint_that_is_bad(
-    engines: list[Qwen3AsrEngine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(qwen3_asr, "free_bytes", lambda _: 1 << 20)
+def test_memory_that_is_too_little_for_a_load_is_told_from_a_checkpoint_that_is_bad(settings: EngineSettings) -> None:
+    engine = Qwen3AsrEngine(replace(settings, memory_bytes=1 << 20))
     with pytest.raises(EngineNoRoomError, match="left beside the weights"):
-        engines[0].load()
-    assert engines[0].device_bytes == 0
+        engine.load()
+    assert engine.device_bytes == 0
+
+
+def test_less_memory_makes_a_smaller_cache(settings: EngineSettings) -> None:
+    held = []
+    for_work = memory._work_bytes(tiny.config(), settings.micro_batch, torch.float32)
+    for memory_bytes in (None, 2 * round(for_work + (20 << 20))):
+        engine = Qwen3AsrEngine(replace(settings, memory_bytes=memory_bytes))
+        engine.load()
+        held.append(engine.device_bytes)
+        engine.unload()
+    assert held[0] > 2 * held[1] > 0
 
 
 def _tensors(engine: Qwen3AsrEngine) -> list[torch.Tensor]:
