@@ -54,6 +54,9 @@ def connected_aws(data: Path | None) -> Iterator["Aws"]:
                 transcribe_queue_url=environment["ASR_QUEUE_TRANSCRIBE_QUEUE_URL"],
                 transcribe_high_queue_url=environment.get("ASR_QUEUE_TRANSCRIBE_HIGH_QUEUE_URL"),
                 transcribe_low_queue_url=environment.get("ASR_QUEUE_TRANSCRIBE_LOW_QUEUE_URL"),
+                voice_clone_queue_url=environment.get("ASR_QUEUE_VOICE_CLONE_QUEUE_URL"),
+                voice_clone_high_queue_url=environment.get("ASR_QUEUE_VOICE_CLONE_HIGH_QUEUE_URL"),
+                voice_clone_low_queue_url=environment.get("ASR_QUEUE_VOICE_CLONE_LOW_QUEUE_URL"),
             )
             yield connect(settings, environment=environment)
     except ValidationError as error:

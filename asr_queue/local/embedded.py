@@ -40,6 +40,9 @@ class Resources:
     transcribe_queue_url: str
     transcribe_high_queue_url: str
     transcribe_low_queue_url: str
+    voice_clone_queue_url: str
+    voice_clone_high_queue_url: str
+    voice_clone_low_queue_url: str
     notify_queue_url: str
     dead_letter_queue_url: str
 
@@ -51,6 +54,9 @@ class Resources:
             "ASR_QUEUE_TRANSCRIBE_QUEUE_URL": self.transcribe_queue_url,
             "ASR_QUEUE_TRANSCRIBE_HIGH_QUEUE_URL": self.transcribe_high_queue_url,
             "ASR_QUEUE_TRANSCRIBE_LOW_QUEUE_URL": self.transcribe_low_queue_url,
+            "ASR_QUEUE_VOICE_CLONE_QUEUE_URL": self.voice_clone_queue_url,
+            "ASR_QUEUE_VOICE_CLONE_HIGH_QUEUE_URL": self.voice_clone_high_queue_url,
+            "ASR_QUEUE_VOICE_CLONE_LOW_QUEUE_URL": self.voice_clone_low_queue_url,
             "ASR_QUEUE_NOTIFY_QUEUE_URL": self.notify_queue_url,
         }
 
@@ -111,6 +117,9 @@ def deploy(
         transcribe_queue_url=_at(endpoint_url, outputs["TranscribeQueueUrl"]),
         transcribe_high_queue_url=_at(endpoint_url, outputs["TranscribeHighQueueUrl"]),
         transcribe_low_queue_url=_at(endpoint_url, outputs["TranscribeLowQueueUrl"]),
+        voice_clone_queue_url=_at(endpoint_url, outputs["VoiceCloneQueueUrl"]),
+        voice_clone_high_queue_url=_at(endpoint_url, outputs["VoiceCloneHighQueueUrl"]),
+        voice_clone_low_queue_url=_at(endpoint_url, outputs["VoiceCloneLowQueueUrl"]),
         notify_queue_url=_at(endpoint_url, outputs["NotifyQueueUrl"]),
         dead_letter_queue_url=_at(endpoint_url, outputs["DeadLetterQueueUrl"]),
     )

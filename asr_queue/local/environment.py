@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 REGION = "us-east-1"
+_VOICE = "ASR_QUEUE_VOICE_ENGINE"
 _PARAMETERS = {
     "ASR_QUEUE_FILE_TTL_S": "FileTtlS",
     "ASR_QUEUE_VISIBILITY_TIMEOUT_S": "VisibilityTimeoutS",
@@ -20,6 +21,7 @@ _PARAMETERS = {
     "ASR_QUEUE_CALLBACK_HOSTS": "CallbackHosts",
     "ASR_QUEUE_CALLBACK_BACKOFF_S": "CallbackBackoffS",
     "ASR_QUEUE_EVENT_BUS": "EventBusName",
+    _VOICE: "VoiceEngine",
 }
 """The settings that the template has parameters for."""
 _CANONICAL_PORT = "4566"
@@ -29,9 +31,19 @@ started; were the true port part of the names, queues could not be found again a
 _AWS_PREFIXES = ("AWS_", "BOTO", "LOCALSTACK_", "MINISTACK_")
 
 
-def stack_parameters() -> dict[str, str]:
-    """Return what this process was told that the template has a parameter for."""
-    return {parameter: _own()[name] for name, parameter in _PARAMETERS.items() if name in _own()}
+def stack_parameters(more: Mapping[str, str]) -> dict[str, str]:
+    """Return what this process was told that the template has a parameter for.
+
+    Args:
+        more: variables that it was told in another way.
+    """
+    told = {**_own(), **more}
+    return {parameter: told[name] for name, parameter in _PARAMETERS.items() if name in told}
+
+
+def voice(engine: str) -> dict[str, str]:
+    """Return the variable that names the engine that speaks: `engine`, or where that is empty, this process's own."""
+    return {_VOICE: engine or _own().get(_VOICE, "")}
 
 
 def plain() -> dict[str, str]:

@@ -39,6 +39,8 @@ class UpOptions:
     """Folder that everything is kept in; made where it is missing."""
     engine: str
     """Name of the speech engine."""
+    voice_engine: str = ""
+    """Name of the engine that speaks; empty for the one of `ASR_QUEUE_VOICE_ENGINE`, if that is set."""
     workers: int
     """How many workers, at least 1."""
 
@@ -74,7 +76,9 @@ def run(options: UpOptions) -> int:
 
 
 @contextmanager
-def private_stack(folder: Path, *, engine: str = "whisper", workers: int = 1) -> Iterator[tuple[str, str]]:
+def private_stack(
+    folder: Path, *, engine: str = "whisper", voice_engine: str = "", workers: int = 1
+) -> Iterator[tuple[str, str]]:
     """Run a system of one's own for the block, on a free port; yield its URL and API key.
 
     It ends with this process, however that ends.
@@ -89,7 +93,7 @@ def private_stack(folder: Path, *, engine: str = "whisper", workers: int = 1) ->
         name="up",
         module="asr_queue.local.up",
         arguments=("0", str(data.path), engine, str(workers)),
-        environment=environment.plain(),
+        environment={**environment.plain(), **environment.voice(voice_engine)},
     )
     with Lifeline() as lifeline:
         supervisor = Child(program, lifeline=lifeline, logs=data.logs)
@@ -120,7 +124,9 @@ def _run(options: UpOptions, folder: DataFolder, listening: socket) -> None:
         try:
             supervisor.start(embedded.program(aws_listening, folder.aws))
             aws_url = embedded.url_of(aws_listening)
-            variables = environment.for_clients(aws_url) | _deployed(aws_url, folder, lifeline, supervisor)
+            voice = environment.voice(options.voice_engine)
+            resources = _deployed(aws_url, folder, lifeline, supervisor, environment.stack_parameters(voice))
+            variables = environment.for_clients(aws_url) | resources | voice
             folder.write_environment(variables)
             supervisor.start(programs.api(listening, variables))
             numbers = range(1, options.workers + 1)
@@ -137,11 +143,13 @@ def _run(options: UpOptions, folder: DataFolder, listening: socket) -> None:
             supervisor.stop()
 
 
-def _deployed(aws_url: str, folder: DataFolder, lifeline: Lifeline, supervisor: Supervisor) -> dict[str, str]:
+def _deployed(
+    aws_url: str, folder: DataFolder, lifeline: Lifeline, supervisor: Supervisor, parameters: dict[str, str]
+) -> dict[str, str]:
     try:
         resources = embedded.deploy(
             aws_url,
-            environment.stack_parameters(),
+            parameters,
             lifeline=lifeline,
             api_key=folder.api_key(),
             meanwhile=lambda: _tend(supervisor, folder),

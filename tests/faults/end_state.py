@@ -57,6 +57,9 @@ class EndState:
             "transcribe": self._resources.transcribe_queue_url,
             "transcribe, high": self._resources.transcribe_high_queue_url,
             "transcribe, low": self._resources.transcribe_low_queue_url,
+            "voice_clone": self._resources.voice_clone_queue_url,
+            "voice_clone, high": self._resources.voice_clone_high_queue_url,
+            "voice_clone, low": self._resources.voice_clone_low_queue_url,
             "dead letters": self._resources.dead_letter_queue_url,
         }
         counts = {

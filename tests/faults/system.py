@@ -215,6 +215,9 @@ def _at(url: str, resources: embedded.Resources) -> embedded.Resources:
         transcribe_queue_url=moved(resources.transcribe_queue_url),
         transcribe_high_queue_url=moved(resources.transcribe_high_queue_url),
         transcribe_low_queue_url=moved(resources.transcribe_low_queue_url),
+        voice_clone_queue_url=moved(resources.voice_clone_queue_url),
+        voice_clone_high_queue_url=moved(resources.voice_clone_high_queue_url),
+        voice_clone_low_queue_url=moved(resources.voice_clone_low_queue_url),
         notify_queue_url=moved(resources.notify_queue_url),
         dead_letter_queue_url=moved(resources.dead_letter_queue_url),
     )

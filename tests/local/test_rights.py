@@ -101,6 +101,9 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
             transcribe_queue_url=stack.transcribe_queue_url,
             transcribe_high_queue_url=stack.transcribe_high_queue_url,
             transcribe_low_queue_url=stack.transcribe_low_queue_url,
+            voice_clone_queue_url=stack.voice_clone_queue_url,
+            voice_clone_high_queue_url=stack.voice_clone_high_queue_url,
+            voice_clone_low_queue_url=stack.voice_clone_low_queue_url,
         )
         aws = connect(settings, environment=environment.for_clients(running.url))
         key, _ = create_key(tenant="t", name="test", table=aws.table, clock=SystemClock())
@@ -110,6 +113,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
         s3.delete_bucket_policy(Bucket=stack.bucket)
         functions = Functions(running, aws, stack.bucket, tls_only, key)
         lanes = [stack.transcribe_queue_url, stack.transcribe_high_queue_url, stack.transcribe_low_queue_url]
+        lanes += [stack.voice_clone_queue_url, stack.voice_clone_high_queue_url, stack.voice_clone_low_queue_url]
         for part in ("ApiFunction", "SweepFunction", "S3SubmitFunction"):
             allow_batches(functions, part, lanes)
         yield functions

@@ -14,7 +14,10 @@ from tests.sam import template
 STACK = template()["Resources"]
 WORKERS = template("infra/worker.yaml")["Resources"]
 ROWS = {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"}
-LANES = ("TranscribeQueue", "TranscribeHighQueue", "TranscribeLowQueue")
+LANES = (
+    *("TranscribeQueue", "TranscribeHighQueue", "TranscribeLowQueue"),
+    *("VoiceCloneQueue", "VoiceCloneHighQueue", "VoiceCloneLowQueue"),
+)
 LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
 TAKE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 ALL_ROWS = {*ROWS, "dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem"}
@@ -83,7 +86,7 @@ TABLE: dict[str, Rights] = {
         "Bucket/results/*": {"s3:PutObject", "s3:DeleteObject"},
         **{
             lane: {"sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"}
-            for lane in ("Queue", "HighQueue", "LowQueue")
+            for lane in ("Queue", "HighQueue", "LowQueue", "VoiceQueue", "HighVoiceQueue", "LowVoiceQueue")
         },
         "NotifyQueue": {"sqs:SendMessage"},
         "tasks of Cluster": {"ecs:GetTaskProtection", "ecs:UpdateTaskProtection"},
@@ -194,6 +197,7 @@ def test_every_function_has_a_role_of_its_own() -> None:
     [
         ("ApiRole", "sqs:ReceiveMessage", "TranscribeQueue"),
         ("ApiRole", "sqs:DeleteMessage", "TranscribeQueue"),
+        ("ApiRole", "sqs:ReceiveMessage", "VoiceCloneQueue"),
         ("ApiRole", "s3:PutObject", "Bucket/results/*"),
         ("ApiRole", "s3:PutObject", "Bucket/drop/*"),
         ("SweepRole", "s3:GetObject", "Bucket/uploads/*"),

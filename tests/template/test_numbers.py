@@ -56,15 +56,19 @@ def test_parameters_have_the_defaults_of_the_settings_that_they_set() -> None:
     assert PARAMETERS["WorkerUsdPerHour"]["Default"] == default(ApiSettings, "worker_usd_per_hour")
     assert PARAMETERS["WorkerEngine"]["Default"] == default(WorkerSettings, "engine")
     assert PARAMETERS["WorkerEngine"]["Default"] in SPEECH_ENGINES
+    assert PARAMETERS["VoiceEngine"]["Default"] == default(ResourceSettings, "voice_engine")
 
 
 def test_the_queue_keeps_a_message_as_long_as_the_rows_assume() -> None:
     assert properties("TranscribeQueue")["MessageRetentionPeriod"] == SQS_RETENTION_S
 
 
-@pytest.mark.parametrize("lane", ["TranscribeHighQueue", "TranscribeLowQueue"])
-def test_a_lane_differs_from_the_others_in_nothing_but_its_turns(lane: str) -> None:
-    assert properties(lane) == properties("TranscribeQueue")
+@pytest.mark.parametrize(
+    "queue",
+    ["TranscribeHighQueue", "TranscribeLowQueue", "VoiceCloneQueue", "VoiceCloneHighQueue", "VoiceCloneLowQueue"],
+)
+def test_a_queue_of_items_differs_from_the_others_in_nothing_but_what_is_in_it(queue: str) -> None:
+    assert properties(queue) == properties("TranscribeQueue")
 
 
 def test_a_queue_that_starts_a_function_hides_a_message_for_six_of_its_time_limits() -> None:

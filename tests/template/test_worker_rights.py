@@ -62,6 +62,9 @@ class Stack:
             "Queue": arn(deployed.transcribe_queue_url),
             "HighQueue": arn(deployed.transcribe_high_queue_url),
             "LowQueue": arn(deployed.transcribe_low_queue_url),
+            "VoiceQueue": arn(deployed.voice_clone_queue_url),
+            "HighVoiceQueue": arn(deployed.voice_clone_high_queue_url),
+            "LowVoiceQueue": arn(deployed.voice_clone_low_queue_url),
             "NotifyQueue": arn(deployed.notify_queue_url),
         }
         self.credentials = self._assume(arns)

@@ -27,7 +27,7 @@ def test_every_setting_is_documented_with_its_default(settings: type[BaseSetting
         elif isinstance(field.default, int | float):
             assert told == f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
         elif isinstance(field.default, str):
-            assert told == f"`{field.default}`"
+            assert told == (f"`{field.default}`" if field.default else "none")
 
 
 def test_a_visibility_timeout_leaves_room_for_two_lost_heartbeats() -> None:
