@@ -1,5 +1,6 @@
 """Which models are on the device: over engines whose sizes and times are known, and a device that can be full."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -213,6 +214,27 @@ def test_one_that_cannot_come_back_leaves_the_other_able_to_work_and_is_tried_ag
         host.admit(TTS)
     device.now_s += 5
     assert host.usable() == {ASR, TTS}, "the pauses begin anew"
+
+
+def test_others_may_ask_while_a_load_goes_on() -> None:
+    device = _Device(8)
+    begun, may_end = threading.Event(), threading.Event()
+
+    class Slow(_Movable):
+        def load(self) -> None:
+            begun.set()
+            assert may_end.wait(10)
+            super().load()
+
+    host = _host(device, Slow(device, "asr", 4))
+    loading = threading.Thread(target=host.load)
+    loading.start()
+    assert begun.wait(10)
+    assert (host.swap_s(ASR), host.report().loads) == (3.0, 0)
+    assert not host.resident()
+    may_end.set()
+    loading.join()
+    assert host.resident() == {ASR}
 
 
 def test_an_engine_that_was_never_loaded_is_guessed() -> None:
