@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 TOOLS := .venv-infra
 # So does the authors' own package of Qwen3-ASR; a Python that finds this folder first takes these.
 OFFICIAL := .qwen-asr
+# And that of Qwen3-TTS: an environment for a process of its own, which finds in .venv what it lacks, PyTorch above all.
+SPEAKER := .qwen-tts
+SITE := import sysconfig; print(sysconfig.get_path('purelib'))
 # The console's tests drive this one.
 CHROMIUM := /usr/bin/chromium
 PORT ?= 8000
@@ -45,6 +48,13 @@ $(OFFICIAL)/.installed: benchmarks/qwen3/official-requirements.txt $(VENV)/.inst
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(OFFICIAL) -r benchmarks/qwen3/official-requirements.txt
 	touch $@
 
+$(SPEAKER)/.installed: infra/qwen-tts-requirements.txt $(VENV)/.installed-dev
+	rm -rf $(SPEAKER)
+	$(BIN)/python -m venv --without-pip $(SPEAKER)
+	$(BIN)/python -m pip --python $(SPEAKER)/bin/python install --quiet --disable-pip-version-check --no-deps -r infra/qwen-tts-requirements.txt
+	$(BIN)/python -c "$(SITE)" > "$$($(SPEAKER)/bin/python -c "$(SITE)")/worker.pth"
+	touch $@
+
 browser: $(CHROMIUM)
 
 # Root gets it from the distribution; anybody else is told. Without it those tests skip at home, and fail in CI.
@@ -61,14 +71,14 @@ demo: install
 up: install
 	$(BIN)/asr-queue up --port $(PORT)
 
-test: install-dev browser $(TOOLS)/.installed $(OFFICIAL)/.installed
+test: install-dev browser $(TOOLS)/.installed $(OFFICIAL)/.installed $(SPEAKER)/.installed
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 # Every command and snippet of README.md and docs/, typed from top to bottom. A part of `make test`.
 docs-test: install-dev $(TOOLS)/.installed
 	$(BIN)/python -m pytest tests/docs --numprocesses 2 --dist worksteal
 
-check: install-dev browser infra-check audit $(OFFICIAL)/.installed
+check: install-dev browser infra-check audit $(OFFICIAL)/.installed $(SPEAKER)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -128,4 +138,4 @@ bench-gpu: install-dev $(OFFICIAL)/.installed
 	$(BIN)/python -m benchmarks.swap
 
 clean:
-	rm -rf $(VENV) $(TOOLS) $(OFFICIAL) .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TOOLS) $(OFFICIAL) $(SPEAKER) .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -22,6 +22,7 @@ _NOT_THE_READERS = shutil.ignore_patterns(
     ".git",
     ".venv*",
     ".qwen-asr",
+    ".qwen-tts",
     ".aws-sam",
     ".asr-queue",
     ".*_cache",
