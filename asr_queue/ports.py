@@ -388,8 +388,8 @@ class ItemTable(Protocol):
             For each: whether the row now holds exactly this outcome, by this call or by an earlier try of it.
         """
 
-    def forget_prompts(self, items: Sequence[Item]) -> None:
-        """Forget the prompts of items that have ended and will not be tried again."""
+    def forget_texts(self, items: Sequence[Item]) -> None:
+        """Forget the texts and prompts of items that have ended and will not be tried again."""
 
     # -- what the sweep must look at ---------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from asr_queue.domain.items import Operation
+
 
 class ResourceSettings(BaseSettings):
     """Where the bucket, the table and the queues are, and how long things live in them."""
@@ -44,6 +46,11 @@ class ResourceSettings(BaseSettings):
     """How long a row outlives what it describes, so that a late caller is told 410 rather than 404."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least level that is logged."""
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """What this system does: nobody speaks without an engine for it."""
+        return (Operation.TRANSCRIBE, Operation.VOICE_CLONE) if self.voice_engine else (Operation.TRANSCRIBE,)
 
 
 class LeaseSettings(BaseSettings):

@@ -189,12 +189,14 @@ def retry(
         max_items_waiting=limits.items_waiting,
         ahead_of=None if pulse is None else pulse.ahead_of,
         trusted_hosts=wired.settings.trusted_hosts,
+        operations=wired.settings.operations,
     )
     tell_of_submit(
         retried.answer,
         priority=retried.priority,
         is_replay=retried.is_replay,
         unsent=retried.unsent,
+        spoken=retried.spoken,
         wired=wired,
         request=request,
         response=response,

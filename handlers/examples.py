@@ -35,7 +35,14 @@ SUBMIT: Final = {
             "custom_id": "chunk_001",
             "text": "",
         },
-        {"operation": "transcribe", "ref_audio": _FILE_ID, "language": "German", "custom_id": "chunk_002"},
+        {
+            "operation": "voice_clone",
+            "ref_audio": _FILE_ID,
+            "text": "This is said in the voice of the recording.",
+            "language": "English",
+            "format": "flac",
+            "custom_id": "answer_001",
+        },
     ],
 }
 SUBMITTED: Final = {"batch_id": _BATCH_ID, "total_items": 2, "item_ids": _ITEM_IDS, "status": "queued"}

@@ -62,6 +62,7 @@ def submit(
         idempotency_key=idempotency_key,
         max_items_waiting=limits.items_waiting,
         trusted_hosts=wired.settings.trusted_hosts,
+        operations=wired.settings.operations,
         ahead_items=None if pulse is None else pulse.ahead_of(body.priority),
     )
     tell_of_submit(
@@ -69,6 +70,7 @@ def submit(
         priority=body.priority,
         is_replay=submitted.is_replay,
         unsent=submitted.unsent,
+        spoken=submitted.spoken,
         wired=wired,
         request=request,
         response=response,

@@ -17,6 +17,7 @@ from asr_queue.errors import CallerError, RetryableError
 from asr_queue.usecases.accept_drop import Accepted, accept_drop
 from asr_queue.usecases.complete_upload import complete_upload
 from handlers.observability import count, logger, poison
+from handlers.submitting import note_voices
 from handlers.wiring import services
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -69,6 +70,7 @@ def _accept(key: str) -> Accepted:
         file_ttl_s=wired.settings.file_ttl_s,
         max_upload_bytes=wired.settings.max_upload_bytes,
         trusted_hosts=wired.settings.trusted_hosts,
+        operations=wired.settings.operations,
     )
 
 
@@ -97,6 +99,7 @@ def _tell(key: str, accepted: Accepted) -> None:
         answer = accepted.submitted.answer
         ids = {"key": key, "batch_id": answer.batch_id, "items": answer.total_items}
         logger.info("drop_submitted", extra=ids)
+        note_voices(accepted.submitted.spoken, ids)
         if not accepted.submitted.is_replay:
             count("ItemsSubmitted", answer.total_items)
         if accepted.submitted.unsent:

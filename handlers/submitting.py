@@ -1,10 +1,12 @@
 """What a submit and a retry have in common."""
 
-from typing import Annotated, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import Header, Request, Response
 
 from asr_queue.domain.batches import Priority
+from asr_queue.usecases.submit_batch import Spoken
 from asr_queue.wire.api import SubmitAnswer
 from handlers.observability import count, logger
 from handlers.wiring import Services
@@ -24,6 +26,7 @@ def tell_of_submit(
     priority: Priority,
     is_replay: bool,
     unsent: int,
+    spoken: Spoken | None,
     wired: Services,
     request: Request,
     response: Response,
@@ -35,5 +38,13 @@ def tell_of_submit(
     else:
         count("ItemsSubmitted", answer.total_items)
         wired.pulses.sent(answer.total_items, priority)
+    note_voices(spoken, request.state.ids)
     if unsent:
         logger.warning("messages_not_sent", extra={**request.state.ids, "unsent": unsent})
+
+
+def note_voices(spoken: Spoken | None, ids: Mapping[str, Any]) -> None:
+    """Write down who has what said in whose voice, by ids alone: the record that `docs/security.md` tells of."""
+    if spoken is not None:
+        told = {**ids, "tenant": spoken.tenant, "samples": dict(spoken.samples)}
+        logger.info("voice_clone_accepted", extra=told)

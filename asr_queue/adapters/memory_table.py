@@ -250,13 +250,13 @@ class MemoryTable:
         with self._lock:
             return [self._finish(item, file) for item, file in finished]
 
-    def forget_prompts(self, items: Sequence[Item]) -> None:
-        """Forget prompts."""
+    def forget_texts(self, items: Sequence[Item]) -> None:
+        """Forget texts and prompts."""
         with self._lock:
             for item in items:
                 row = self._items.get(item.batch_id, {}).get(item.index)
                 if row is not None:
-                    self._items[item.batch_id][item.index] = replace(row, prompt="")
+                    self._items[item.batch_id][item.index] = replace(row, text="", prompt="")
 
     # -- what the sweep must look at ---------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ it from a note beside the object, a receipt or an error.
 """
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from asr_queue.domain.callbacks import NOWHERE
 from asr_queue.domain.drops import Drop, DropKind
 from asr_queue.domain.files import FileKind
+from asr_queue.domain.items import Operation
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.ports import Clock, ItemTable, ObjectStore, StoredObject, WorkQueues
 from asr_queue.usecases.batch_status import STATUS_PATH
@@ -48,6 +50,7 @@ def accept_drop(
     file_ttl_s: int,
     max_upload_bytes: int,
     trusted_hosts: frozenset[str] = NOWHERE,
+    operations: Collection[Operation] = (Operation.TRANSCRIBE,),
 ) -> Accepted:
     """Do what is to be done about an object under the drop prefix, and leave a note of it; again is harmless.
 
@@ -90,6 +93,7 @@ def accept_drop(
             clock=clock,
             idempotency_key=identity,
             trusted_hosts=trusted_hosts,
+            operations=operations,
         )
     except CallerError as error:
         if error.code in _PASSING:

@@ -1,16 +1,16 @@
 """Submit the failed items of a batch once more: as a new batch, since what has ended never changes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from asr_queue.domain.batches import Batch, Priority
 from asr_queue.domain.callbacks import NOWHERE
-from asr_queue.domain.items import CANCELLED, Item
+from asr_queue.domain.items import CANCELLED, Item, Operation
 from asr_queue.errors import CallerError
 from asr_queue.ports import Clock, ItemTable, WorkQueues
-from asr_queue.usecases.submit_batch import submit_batch
+from asr_queue.usecases.submit_batch import Spoken, submit_batch
 from asr_queue.usecases.visible_batch import visible_batch
 from asr_queue.wire.api import RetryAnswer, SubmitItem, SubmitRequest
 
@@ -29,6 +29,8 @@ class Retried:
     """Whether this is the stored answer of an earlier request with the same Idempotency-Key."""
     unsent: int
     """Items whose message was refused for now; the sweep sends them."""
+    spoken: Spoken | None
+    """As of a submit."""
 
 
 def retry_batch(
@@ -42,6 +44,7 @@ def retry_batch(
     max_items_waiting: int | None = None,
     ahead_of: Callable[[Priority], int] | None = None,
     trusted_hosts: frozenset[str] = NOWHERE,
+    operations: Collection[Operation] = (Operation.TRANSCRIBE,),
 ) -> Retried:
     """Submit what has failed of a batch by now, in its order, and with all that was asked for; or nothing at all.
 
@@ -58,6 +61,7 @@ def retry_batch(
         max_items_waiting: as for a submit.
         ahead_of: counts the items that wait ahead of those of a priority; None where nobody counted.
         trusted_hosts: as for a submit.
+        operations: as for a submit.
 
     Raises:
         CallerError: `batch_not_found`, for another tenant's too; `batch_deleted`; `nothing_to_retry`; `file_expired`,
@@ -80,13 +84,20 @@ def retry_batch(
             ahead_items=None if ahead_of is None else ahead_of(batch.priority),
             retry_of=batch_id,
             trusted_hosts=trusted_hosts,
+            operations=operations,
         )
     except CallerError as error:
         if error.code not in _GONE:
             raise
         raise _uploads_gone(failed, table, clock.now()) from error
     answer = RetryAnswer(**submitted.answer.model_dump(), retry_of=batch_id)
-    return Retried(answer=answer, priority=batch.priority, is_replay=submitted.is_replay, unsent=submitted.unsent)
+    return Retried(
+        answer=answer,
+        priority=batch.priority,
+        is_replay=submitted.is_replay,
+        unsent=submitted.unsent,
+        spoken=submitted.spoken,
+    )
 
 
 def _request(batch: Batch, items: Sequence[Item]) -> SubmitRequest:
@@ -103,6 +114,7 @@ def _request(batch: Batch, items: Sequence[Item]) -> SubmitRequest:
                 custom_id=item.custom_id,
                 text=item.text,
                 prompt=item.prompt,
+                format=item.speech_format.value,
             )
             for item in items
         ],

@@ -1,6 +1,7 @@
 """Accept a batch: rows first, then messages."""
 
 import hashlib
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,11 +10,12 @@ from uuid import uuid4
 
 from asr_queue.domain.batches import Batch, Priority
 from asr_queue.domain.callbacks import NOWHERE, parse_callback
-from asr_queue.domain.files import File
+from asr_queue.domain.files import File, FileKind
 from asr_queue.domain.ids import is_id
 from asr_queue.domain.items import Item, Operation
 from asr_queue.domain.languages import resolve
 from asr_queue.domain.quotas import refuse_items
+from asr_queue.domain.speech import SpeechFormat
 from asr_queue.errors import AsrQueueError, CallerError, RetryableError
 from asr_queue.ports import Clock, IdempotencyClaim, ItemTable, StoredAnswer, WorkQueues
 from asr_queue.wire.api import SubmitAnswer, SubmitItem, SubmitRequest
@@ -21,6 +23,15 @@ from asr_queue.wire.messages import ItemMessage
 
 FIRST_CHECK_S: Final = 120
 """When the sweep first asks whether a batch has finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What of a batch is to be said in somebody's voice, for the record."""
+
+    tenant: str
+    samples: Mapping[str, str]
+    """By the items' ids, the recording whose voice says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,8 @@ class Submitted:
     """Whether this is the stored answer of an earlier request with the same Idempotency-Key."""
     unsent: int
     """Items whose message was refused for now; the sweep sends them."""
+    spoken: Spoken | None = None
+    """Of a replay nothing: it was told the first time."""
 
 
 def submit_batch(
@@ -46,6 +59,7 @@ def submit_batch(
     ahead_items: int | None = None,
     retry_of: str | None = None,
     trusted_hosts: frozenset[str] = NOWHERE,
+    operations: Collection[Operation] = (Operation.TRANSCRIBE,),
 ) -> Submitted:
     """Register a batch and send its items to the workers; all of it, or nothing.
 
@@ -59,16 +73,17 @@ def submit_batch(
         retry_of: id of the batch whose failed items these are; a repeated retry of that one is the same request,
             whatever else has failed since.
         trusted_hosts: whose callbacks may be anywhere (`domain.callbacks`).
+        operations: what this system does.
 
     Raises:
         CallerError: which item is at fault, and why: `unknown_operation`, `operation_unavailable`,
-            `unknown_language`, `file_not_found`, `file_expired`; or `request_in_progress`,
-            `idempotency_key_reused`, `too_many_items`, `callback_not_allowed`.
+            `unknown_language`, `unknown_format`, `text_empty`, `file_not_found`, `file_expired`; or
+            `request_in_progress`, `idempotency_key_reused`, `too_many_items`, `callback_not_allowed`.
         QuotaError: `too_many_items_waiting`.
     """
     if request.callback_url is not None:
         parse_callback(request.callback_url, trusted=trusted_hosts)
-    drafts = [_checked(item, place) for place, item in enumerate(request.items)]
+    drafts = [_checked(item, place, operations) for place, item in enumerate(request.items)]
     uploads = table.get_files([draft.ref_audio for draft in drafts if is_id(draft.ref_audio)])
     now = clock.now()
     if tenant is None:
@@ -98,7 +113,13 @@ def submit_batch(
             with suppress(RetryableError):
                 table.release_idempotency(claim)
         raise
-    return Submitted(answer, is_replay=False, unsent=_send(batch, items, table, queues, now))
+    samples = {item.item_id: item.upload_id for item in items if item.operation is Operation.VOICE_CLONE}
+    return Submitted(
+        answer,
+        is_replay=False,
+        unsent=_send(batch, items, table, queues, now),
+        spoken=Spoken(tenant, samples) if samples else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +127,12 @@ class _Draft:
     operation: Operation
     ref_audio: str
     language: str | None
+    text: str
+    speech_format: SpeechFormat
     item: SubmitItem
 
 
-def _checked(item: SubmitItem, place: int) -> _Draft:
+def _checked(item: SubmitItem, place: int, operations: Collection[Operation]) -> _Draft:
     try:
         operation = Operation(item.operation)
     except ValueError:
@@ -117,9 +140,11 @@ def _checked(item: SubmitItem, place: int) -> _Draft:
         raise CallerError(
             "unknown_operation", f"items[{place}].operation is {item.operation!r}; known are: {known}."
         ) from None
-    if operation is not Operation.TRANSCRIBE:
+    if operation not in operations:
         raise CallerError(
-            "operation_unavailable", f"items[{place}].operation: {operation} has no engine in this system."
+            "operation_unavailable",
+            f"items[{place}].operation: {operation} is off in this system. Its operator turns it on by naming an "
+            f"engine for it, in ASR_QUEUE_VOICE_ENGINE or the stack's parameter VoiceEngine.",
         )
     language = None
     if item.language is not None and item.language.strip().casefold() != "auto":
@@ -130,7 +155,24 @@ def _checked(item: SubmitItem, place: int) -> _Draft:
                 f'items[{place}].language is {item.language!r}; use "auto", an English name such as "German", or an '
                 f'ISO 639-1 code such as "de".',
             )
-    return _Draft(operation, item.ref_audio, language, item)
+    if operation is Operation.TRANSCRIBE:
+        return _Draft(operation, item.ref_audio, language, "", SpeechFormat.WAV, item)
+    return _Draft(operation, item.ref_audio, language, _text(item, place), _speech_format(item, place), item)
+
+
+def _text(item: SubmitItem, place: int) -> str:
+    text = item.text or ""
+    if not any(map(str.isalnum, text)):
+        raise CallerError("text_empty", f"items[{place}].text has no letter and no digit: there is nothing to say.")
+    return text
+
+
+def _speech_format(item: SubmitItem, place: int) -> SpeechFormat:
+    try:
+        return SpeechFormat(item.format or SpeechFormat.WAV)
+    except ValueError:
+        known = ", ".join(SpeechFormat)
+        raise CallerError("unknown_format", f"items[{place}].format is {item.format!r}; known are: {known}.") from None
 
 
 def _claim(meant: str, tenant: str, key: str, table: ItemTable, now: datetime) -> IdempotencyClaim | SubmitAnswer:
@@ -172,7 +214,8 @@ def _rows(
     items = []
     for place, draft in enumerate(drafts):
         upload = uploads.get(draft.ref_audio)
-        if upload is None or upload.tenant != tenant:
+        # What this system has made is no recording; workers may not read it either.
+        if upload is None or upload.tenant != tenant or upload.kind is FileKind.RESULT:
             raise CallerError(
                 "file_not_found",
                 f"items[{place}].ref_audio: there is no file {draft.ref_audio!r}; upload it first.",
@@ -203,7 +246,8 @@ def _rows(
                 upload_key=upload.object_key,
                 created_at=now,
                 custom_id=draft.item.custom_id,
-                text="" if draft.operation is Operation.TRANSCRIBE else draft.item.text or "",
+                text=draft.text,
+                speech_format=draft.speech_format,
                 prompt=draft.item.prompt or "",
                 upload_bytes=upload.size_bytes,
                 upload_type=upload.content_type,

@@ -164,8 +164,8 @@ def _check_batch(
     # Objects of attempts that came too late, or whose worker died before it could move the item.
     store.delete(store.list_keys(results_prefix(batch.tenant, batch.batch_id)))
     # Every upload of it has expired by now, so that no item can be tried again.
-    if prompted := [item for item in items if item.prompt]:
-        table.forget_prompts(prompted)
+    if telling := [item for item in items if item.text or item.prompt]:
+        table.forget_texts(telling)
     table.retire_batch(batch)
     swept.batches_retired += 1
 

@@ -8,6 +8,7 @@ from asr_queue.domain.batches import MAX_ITEMS, BatchStatus, Priority
 from asr_queue.domain.estimates import Basis
 from asr_queue.domain.items import ItemStatus
 from asr_queue.domain.notices import DeliveryState
+from asr_queue.domain.speech import SpeechFormat
 
 MAX_LABEL_CHARS = 500
 MAX_CUSTOM_ID_CHARS = 500
@@ -85,8 +86,11 @@ class SubmitItem(_Wire):
     return_timestamps: bool = False
     custom_id: Annotated[str, Field(max_length=MAX_CUSTOM_ID_CHARS)] | None = None
     text: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] | None = ""
+    """What a `voice_clone` says; of no meaning for others."""
     prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARS)] | None = ""
     """Context and rare words for the engine."""
+    format: Annotated[str, Field(max_length=MAX_WORD_CHARS)] | None = SpeechFormat.WAV.value
+    """As what a `voice_clone` is wanted: a `SpeechFormat`, which the use case checks; of no meaning for others."""
 
 
 class SubmitRequest(_Wire):

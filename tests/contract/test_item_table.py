@@ -582,8 +582,8 @@ class TestItems:
         table.finish_items([done(clock, said), (failed.failed(FAULT, now=clock.now()), None)])
         ended = load(table, batch)[1]
         assert [(item.text, item.prompt) for item in ended] == [("", ""), ("a secret", "another")]
-        table.forget_prompts([*ended, replace(ended[0], index=99)])
-        assert load(table, batch)[1] == [replace(item, prompt="") for item in ended]
+        table.forget_texts([*ended, replace(ended[0], index=99)])
+        assert load(table, batch)[1] == [replace(item, text="", prompt="") for item in ended]
 
     def test_an_item_may_fail_before_it_was_started(self, table: ItemTable, clock: ManualClock) -> None:
         batch, items = created(table, clock)

@@ -371,6 +371,14 @@ def _json() -> Iterable[Attack]:
     yield submit("a language that nobody speaks", 422, "unknown_language", body={"items": [item(language="{{7*7}}")]})
     yield submit("custom_id of 501 characters", 422, "invalid_request", body={"items": [item(custom_id="x" * 501)]})
     yield submit("a text of 10,001 characters", 422, "invalid_request", body={"items": [item(text="x" * 10_001)]})
+    yield submit(
+        "somebody's voice where nobody speaks",
+        422,
+        "operation_unavailable",
+        body={"items": [item(operation="voice_clone", text="Hello.")]},
+    )
+    yield submit("a format that is a list", 422, "invalid_request", body={"items": [item(format=["wav"])]})
+    yield submit("a format of 100,000 characters", 422, "invalid_request", body={"items": [item(format="w" * 100_000)]})
     yield submit("a number for a truth", 422, "invalid_request", body={"items": [item(return_timestamps=1)]})
     yield submit(
         "a tenant of one's choice: the field is ignored",

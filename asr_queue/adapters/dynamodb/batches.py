@@ -161,13 +161,13 @@ class Batches:
             results += self._finish_some(some)
         return results
 
-    def forget_prompts(self, items: Sequence[Item]) -> None:
-        """Forget prompts."""
+    def forget_texts(self, items: Sequence[Item]) -> None:
+        """Forget texts and prompts."""
 
         def forget(item: Item) -> None:
             update = Update(
                 key=item_key(item.batch_id, item.index),
-                change="SET #prompt = :none",
+                change="SET #text = :none, #prompt = :none",
                 condition="attribute_exists(#pk)",
                 values={"none": ""},
             )

@@ -1,0 +1,147 @@
+"""`voice_clone` through the API: what is accepted where, what becomes of it, and what is written down."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from asr_queue.adapters.memory_queue import MemoryQueue
+from asr_queue.domain.items import Item, ItemError, Operation
+from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
+from handlers.api import app
+from handlers.wiring import services
+from tests.api.conftest import FILE_TTL_S, System
+from tests.api.test_bad_requests import SUBMIT, refused
+
+TEXT = "Good morning, everybody."
+
+
+@pytest.fixture
+def voices(system: System) -> MemoryQueue:
+    return MemoryQueue(system.clock)
+
+
+@pytest.fixture
+def speaking(system: System, voices: MemoryQueue) -> System:
+    """A system with an engine that speaks."""
+    settings = system.wired.settings.model_copy(update={"voice_engine": "tiny"})
+    wired = replace(system.wired, settings=settings, queues={**system.wired.queues, Operation.VOICE_CLONE: voices})
+    app.dependency_overrides[services] = lambda: wired
+    return replace(system, wired=wired)
+
+
+def said(system: System, **fields: object) -> dict[str, Any]:
+    return {"operation": "voice_clone", "ref_audio": system.upload(), "text": TEXT, **fields}
+
+
+def submit(system: System, *items: dict[str, Any]) -> str:
+    answer = system.api.post(SUBMIT, json={"items": list(items)})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["batch_id"])
+
+
+def items_of(system: System, batch_id: str) -> list[Item]:
+    found = system.table.load_batch(batch_id)
+    assert found is not None
+    return found[1]
+
+
+def speak(system: System, batch_id: str, index: int = 0, data: bytes = b"speech") -> Item:
+    """Do an item as a worker does."""
+    item = system.table.claim_item(batch_id, index, now=system.clock.now())
+    assert item is not None
+    written = write_result(item, data, store=system.store)
+    outcome = Outcome(item=item, audio_s=1.5, result_bytes=written)
+    record_outcomes([outcome], store=system.store, table=system.table, clock=system.clock, file_ttl_s=FILE_TTL_S)
+    return items_of(system, batch_id)[index]
+
+
+class TestSubmit:
+    def test_a_system_without_an_engine_says_what_its_operator_must_set(self, system: System) -> None:
+        body = refused(system.api.post(SUBMIT, json={"items": [said(system)]}), 422, "operation_unavailable")
+        assert "items[0].operation" in body["detail"]
+        assert "ASR_QUEUE_VOICE_ENGINE" in body["detail"]
+
+    def test_an_item_has_its_text_and_format_and_both_operations_may_be_in_one_batch(
+        self, speaking: System, voices: MemoryQueue
+    ) -> None:
+        heard = {"operation": "transcribe", "ref_audio": speaking.upload(), "text": "no matter", "format": "srt"}
+        first, second, third = items_of(speaking, submit(speaking, said(speaking), said(speaking, format="mp3"), heard))
+        assert (first.text, first.speech_format, first.operation) == (TEXT, "wav", "voice_clone")
+        assert (second.text, second.speech_format) == (TEXT, "mp3")
+        assert (third.text, third.speech_format, third.operation) == ("", "wav", "transcribe")
+        assert (voices.backlog().visible, speaking.queue.backlog().visible) == (2, 1)
+
+    @pytest.mark.parametrize("text", ["", None, "   ", "…!?", "\n\t—"])
+    def test_a_text_that_nobody_can_say_is_refused(self, speaking: System, text: str | None) -> None:
+        items = [said(speaking), said(speaking, text=text)]
+        assert "items[1].text" in refused(speaking.api.post(SUBMIT, json={"items": items}), 422, "text_empty")["detail"]
+
+    def test_the_longest_text_is_accepted_and_one_character_more_is_not(self, speaking: System) -> None:
+        submit(speaking, said(speaking, text="a" * 10_000))
+        answer = speaking.api.post(SUBMIT, json={"items": [said(speaking, text="a" * 10_001)]})
+        detail = refused(answer, 422, "invalid_request")["detail"]
+        assert "items[0].text" in detail
+        assert "10000" in detail
+
+    def test_a_format_that_nobody_makes_is_refused(self, speaking: System) -> None:
+        answer = speaking.api.post(SUBMIT, json={"items": [said(speaking, format="ogg")]})
+        assert "items[0].format is 'ogg'" in refused(answer, 422, "unknown_format")["detail"]
+
+    def test_what_the_system_has_made_is_nobodys_voice(self, speaking: System) -> None:
+        made = speak(speaking, submit(speaking, said(speaking)))
+        answer = speaking.api.post(SUBMIT, json={"items": [said(speaking, ref_audio=made.item_id)]})
+        refused(answer, 404, "file_not_found")
+
+    def test_the_sample_is_pinned_until_its_item_has_ended(self, speaking: System) -> None:
+        item = said(speaking)
+        batch_id = submit(speaking, item)
+        speaking.clock.advance(FILE_TTL_S)
+        path = f"/api/v1/files/{item['ref_audio']}"
+        assert speaking.api.get(path).status_code == 200
+        speak(speaking, batch_id)
+        assert speaking.api.get(path).status_code == 410
+
+
+class TestRecord:
+    def test_each_accepted_one_is_written_down_by_ids_and_no_word_of_it(
+        self, speaking: System, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        item = said(speaking, custom_id="mine")
+        batch_id = submit(speaking, item, said(speaking), {"operation": "transcribe", "ref_audio": speaking.upload()})
+        [record] = [one for one in caplog.records if one.message == "voice_clone_accepted"]
+        told = vars(record)
+        assert (told["tenant"], told["batch_id"], told["items"]) == ("acme", batch_id, 3)
+        first, second, _ = items_of(speaking, batch_id)
+        assert told["samples"] == {first.item_id: item["ref_audio"], second.item_id: second.upload_id}
+        assert TEXT not in str(told)
+
+    def test_what_is_no_voice_and_what_is_answered_again_is_not(
+        self, speaking: System, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        speaking.submit(speaking.upload())
+        assert "voice_clone_accepted" not in caplog.messages
+        body = {"items": [said(speaking)]}
+        for _ in range(2):
+            speaking.api.post(SUBMIT, json=body, headers={"Idempotency-Key": "once"})
+        assert caplog.messages.count("voice_clone_accepted") == 1
+
+
+class TestRetry:
+    def test_it_has_the_same_text_and_format_and_is_written_down_too(
+        self, speaking: System, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        batch_id = submit(speaking, said(speaking, format="flac"))
+        item = speaking.table.claim_item(batch_id, 0, now=speaking.clock.now())
+        assert item is not None
+        failed = item.failed(ItemError("voice_silent", "Nothing is heard."), now=speaking.clock.now())
+        speaking.table.finish_items([(failed, None)])
+        answer = speaking.api.post(f"/api/v1/queue/batches/{batch_id}/retry")
+        assert answer.status_code == 200, answer.text
+        [again] = items_of(speaking, answer.json()["batch_id"])
+        assert (again.text, again.speech_format, again.operation) == (TEXT, "flac", "voice_clone")
+        assert caplog.messages.count("voice_clone_accepted") == 2
