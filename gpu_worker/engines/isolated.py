@@ -39,6 +39,8 @@ _LOAD_S: Final = 1800.0
 """Weights may be downloaded."""
 _PASS_S: Final = 300.0
 """Half of what the worker allows a pass by default, after which it would end itself."""
+_ANSWER_S: Final = 10.0
+"""From a process that has nothing to do; it takes a tenth of a millisecond."""
 _MOST_ENDS: Final = 3
 _REST_S: Final = 60.0
 
@@ -104,7 +106,7 @@ class IsolatedVoiceEngine:
             EngineNoRoomError: the device has no room for it.
             EngineLoadError: the interpreter, the library or the weights are missing or of another kind.
         """
-        if self._is_wanted and self._is_alive:
+        if self._is_wanted and self._answers():
             return
         self._is_wanted = False
         try:
@@ -161,8 +163,9 @@ class IsolatedVoiceEngine:
             raise RetryableError("engine_resting", "The engine's process has ended too often; it is left alone.")
         until_s = time.monotonic() + self._pass_s
         try:
-            if not self._is_alive:
-                self._bring(self._pass_s)
+            # One that has ended while it had nothing to do need not cost these inputs their pass.
+            if not self._answers():
+                self._bring(max(0.001, until_s - time.monotonic()))
             assert self._process is not None
             left_s = max(0.001, until_s - time.monotonic())
             answer = self._process.ask(_asked(inputs), timeout_s=left_s, is_private=True)
@@ -177,6 +180,9 @@ class IsolatedVoiceEngine:
     @property
     def _is_alive(self) -> bool:
         return self._process is not None and self._process.is_alive
+
+    def _answers(self) -> bool:
+        return self._process is not None and self._process.answers(timeout_s=min(_ANSWER_S, self._pass_s / 3))
 
     def _bring(self, timeout_s: float) -> None:
         """Put the model on the device, in a new process where there is none."""

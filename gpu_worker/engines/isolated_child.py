@@ -114,7 +114,11 @@ def _exactly(connection: socket.socket, n_bytes: int) -> bytearray:
 def serve(connection: socket.socket, create: Callable[[Mapping[str, Any]], Model]) -> None:
     """Answer until the other end is closed. The first frame brings the model's options."""
     model = create(receive(connection).head)
-    calls = {"load": lambda _: Frame(model.load(), []), "park": lambda _: Frame(model.park(), [])}
+    calls = {
+        "nothing": lambda _: Frame({}, []),
+        "load": lambda _: Frame(model.load(), []),
+        "park": lambda _: Frame(model.park(), []),
+    }
     while True:
         try:
             asked = receive(connection)

@@ -82,7 +82,7 @@ class IsolatedProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it has not ended; for a moment one that was killed has not."""
         return self._process.poll() is None
 
     def ask(self, frame: Frame, *, timeout_s: float, is_private: bool = False) -> Frame:
@@ -130,6 +130,14 @@ class IsolatedProcess:
                 raise RetryableError("engine_bug", f"The engine's process failed: {answer.head['why']}.")
             case _:
                 raise self._end(f"cannot go on: {answer.head.get('why')}")
+
+    def answers(self, *, timeout_s: float) -> bool:
+        """Whether it answers; one that does not in this time is ended."""
+        try:
+            self.ask(Frame({"do": "nothing"}, []), timeout_s=timeout_s)
+        except ChildGoneError:
+            return False
+        return True
 
     def close(self) -> None:
         """End it, and wait until it has ended. Idempotent."""

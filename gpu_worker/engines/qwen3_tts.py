@@ -37,6 +37,7 @@ class Qwen3TtsEngine(IsolatedVoiceEngine):
                 "cache_dir": str(settings.cache_dir),
                 "device": settings.device,
                 "dtype": settings.dtype,
+                "memory_bytes": settings.memory_bytes,
                 "threads": settings.threads or len(os.sched_getaffinity(0)),
             },
         )

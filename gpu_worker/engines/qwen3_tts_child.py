@@ -195,6 +195,9 @@ def _read(options: Mapping[str, Any]) -> tuple[Any, Any]:
     # PyTorch built without CUDA raises an AssertionError.
     except (RuntimeError, AssertionError) as error:
         raise UnusableModelError(f"Device {options['device']!r} cannot be used: {error}") from error
+    if device.type == "cuda" and options["memory_bytes"] is not None:
+        total_bytes = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, options["memory_bytes"] / total_bytes), device)
     dtype = getattr(torch, options["dtype"] or ("bfloat16" if device.type == "cuda" else "float32"))
     folder = _folder(options["model"], options["cache_dir"])
     try:

@@ -13,15 +13,13 @@ import numpy as np
 import psutil
 import pytest
 
-from asr_queue.errors import (
-    EngineLoadError,
-    EngineNoRoomError,
-    EngineOutOfMemoryError,
-    RetryableError,
-)
+from asr_queue.domain.items import Operation
+from asr_queue.errors import EngineLoadError, EngineNoRoomError, EngineOutOfMemoryError, RetryableError
 from gpu_worker.engine import Done, EngineSettings, Failed, Parkable, Voice, VoiceInput, VoiceLimits
 from gpu_worker.engines.isolated import IsolatedVoiceEngine
-from gpu_worker.engines.isolated_process import ChildGoneError
+from gpu_worker.engines.isolated_child import Frame
+from gpu_worker.engines.isolated_process import ChildGoneError, IsolatedProcess
+from gpu_worker.model_host import ModelHost
 
 PROGRAM = Path(__file__).with_name("obedient_child.py")
 LIMITS = VoiceLimits(
@@ -153,13 +151,24 @@ def test_a_process_that_is_stuck_is_killed_in_time(tmp_path):
     engine.unload()
 
 
-def test_a_process_that_reads_nothing_is_killed_in_time(tmp_path):
+def test_a_process_that_is_stuck_between_two_passes_is_replaced(tmp_path):
     engine = made(tmp_path, pass_s=1.5)
     engine.load()
-    os.kill(engine.pid, signal.SIGSTOP)
-    with pytest.raises(ChildGoneError, match="did not answer"):
-        engine.run(texts("one", of=voice(seconds=30)))
+    stuck = engine.pid
+    os.kill(stuck, signal.SIGSTOP)
+    assert sizes(engine.run(texts("one", of=voice(seconds=30)))) == [300]
+    assert ended(stuck)
     engine.unload()
+
+
+def test_a_process_that_stops_in_the_middle_of_what_it_is_told_is_killed_in_time(tmp_path):
+    process = IsolatedProcess(PROGRAM, python=None, options={})
+    process.ask(Frame({"do": "load"}, []), timeout_s=PASS_S)
+    os.kill(process.pid, signal.SIGSTOP)
+    long = np.zeros(10_000_000, dtype=np.float32)
+    with pytest.raises(ChildGoneError, match="did not answer"):
+        process.ask(Frame({"do": "run", "inputs": []}, [long]), timeout_s=1.0)
+    assert ended(process.pid)
 
 
 def test_a_process_that_dies_of_everything_is_left_alone_for_a_while(tmp_path):
@@ -369,6 +378,27 @@ def test_a_process_outlives_the_thread_that_loaded_it(tmp_path):
     assert sizes(engine.run(texts("one"))) == [300]
     assert engine.pid == before
     engine.unload()
+
+
+def test_two_take_turns_under_the_model_host_and_one_that_is_killed_comes_back(tmp_path):
+    engines = {Operation.TRANSCRIBE: made(tmp_path), Operation.VOICE_CLONE: made(tmp_path)}
+    # Each holds 1,000.
+    host = ModelHost(engines, memory_bytes=1500)
+    host.load(Operation.VOICE_CLONE)
+    pids = {operation: engine.pid for operation, engine in engines.items()}
+    for _ in range(5):
+        for operation, engine in engines.items():
+            host.admit(operation)
+            assert host.resident() == {operation}
+            assert sizes(engine.run(texts("one"))) == [300]
+    assert {operation: engine.pid for operation, engine in engines.items()} == pids
+    parked = engines[Operation.TRANSCRIBE]
+    os.kill(parked.pid, signal.SIGKILL)
+    assert sizes(engines[Operation.VOICE_CLONE].run(texts("one"))) == [300]
+    host.admit(Operation.TRANSCRIBE)
+    assert sizes(parked.run(texts("one"))) == [300]
+    assert host.report().failed_loads == 0
+    host.unload()
 
 
 @pytest.mark.parametrize("text", ["", "hang"], ids=["idle", "in a pass"])
