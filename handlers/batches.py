@@ -119,7 +119,10 @@ def download(
     form: Annotated[Format, Query(alias="format", description="Of each transcript")] = Format.JSON,
     archive: Annotated[Archive, Query(alias="as", description="Of all of them")] = Archive.ZIP,
 ) -> Response:
-    """Return every transcript of a finished batch as one file, and of each item that has none, why."""
+    """Return every result of a finished batch as one file, and of each item that has none, why.
+
+    Speech is a file in a zip archive as it is, and in a line an address, whatever the format of transcripts.
+    """
     request.state.ids["batch_id"] = batch_id
     asked = download_batch(
         batch_id,

@@ -144,13 +144,15 @@ def complete(request: Request, wired: Wired, tenant: Uploader, file_id: str) -> 
 @router.get(
     "/{name}",
     operation_id="fetch",
-    summary="Fetch a transcript, or an upload",
+    summary="Fetch a transcript, speech, or an upload",
     response_class=Response,
     response_model=Transcript,
     responses={
         200: {
+            "description": "A transcript as JSON or in the format asked for, speech as `audio/wav`, `audio/flac` or "
+            "`audio/mpeg`, an upload as what it was sent",
             "content": {"application/json": {"example": TRANSCRIPT}, "audio/*": {}, "video/*": {}, _UNKNOWN_TYPE: {}}
-            | {form.media_type.partition(";")[0]: {} for form in Format if not form.is_json}
+            | {form.media_type.partition(";")[0]: {} for form in Format if not form.is_json},
         },
         **ELSEWHERE,
         **problems(401, 404, 409, 410, 422, 429, 503),
@@ -163,7 +165,7 @@ def fetch(
     name: str,
     form: Annotated[
         Format | None,
-        Query(alias="format", description="Of a transcript, what to render it as; `srt` needs word times"),
+        Query(alias="format", description="Of a transcript alone, what to render it as; `srt` needs word times"),
     ] = None,
 ) -> Response:
     """Return a file by the last part of an item's `url`, or an upload by its `file_id`."""

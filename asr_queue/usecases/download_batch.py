@@ -15,9 +15,10 @@ from uuid import uuid4
 
 from asr_queue.domain.batches import Batch, Progress
 from asr_queue.domain.files import File, FileKind
-from asr_queue.domain.items import Item, ItemError, ItemStatus, results_prefix
+from asr_queue.domain.items import Item, ItemError, ItemStatus, Operation, results_prefix
 from asr_queue.errors import CallerError, RetryableError
 from asr_queue.ports import Clock, ItemTable, ObjectStore, Presigner
+from asr_queue.usecases.batch_status import FILES_PATH
 from asr_queue.usecases.fetch_file import LINK_LIFE_S
 from asr_queue.usecases.visible_batch import visible_batch
 from asr_queue.wire.downloads import Archive, DownloadedItem, Packed, packed
@@ -64,7 +65,7 @@ def download_batch(
     Args:
         batch_id: whatever the client sent.
         tenant: whose batches may be seen; None where the id alone is the right to see it.
-        form: of each transcript.
+        form: of each transcript; speech is as it is, a file in a zip archive and an address in a line.
         archive: of all of them.
 
     Raises:
@@ -80,7 +81,7 @@ def download_batch(
             http_status=409,
         )
     files = table.get_files([item.item_id for item in items if item.status is ItemStatus.DONE])
-    read = partial(_read, form=form, store=store, clock=clock)
+    read = partial(_read, form=form, archive=archive, store=store, clock=clock)
     return Download(
         batch=batch,
         name=f"{batch_id}.{archive}",
@@ -156,11 +157,19 @@ def read_ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def _read(item: Item, file: File | None, *, form: Format, store: ObjectStore, clock: Clock) -> Packed:
-    document, error = None, item.error
+def _read(item: Item, file: File | None, *, form: Format, archive: Archive, store: ObjectStore, clock: Clock) -> Packed:
+    is_speech = item.operation is Operation.VOICE_CLONE
+    document: str | bytes | None = None
+    url, error = None, item.error
     if error is None:
         try:
-            document = _document(item, file, form, store, clock)
+            if not is_speech:
+                document = _document(item, file, form, store, clock)
+            elif archive is Archive.ZIP:
+                document = stored_result(item, file, store, clock)
+            else:
+                _living(file, clock)
+                url = FILES_PATH + item.result_name
         except CallerError as refused:
             error = ItemError(refused.code, refused.message)
     return Packed(
@@ -169,22 +178,24 @@ def _read(item: Item, file: File | None, *, form: Format, store: ObjectStore, cl
             item_id=item.item_id,
             custom_id=item.custom_id,
             status=item.status,
+            url=url,
             error=None if error is None else error.message,
             error_code=None if error is None else error.code,
         ),
         document=document,
+        suffix=f".{item.speech_format}" if is_speech else form.suffix,
         finished_at=item.finished_at or item.created_at,
     )
 
 
 def _document(item: Item, file: File | None, form: Format, store: ObjectStore, clock: Clock) -> str:
-    data = stored_transcript(item, file, store, clock)
+    data = stored_result(item, file, store, clock)
     # As it is stored, whoever wrote it.
     return data.decode() + "\n" if form is Format.JSON else rendered(Transcript.model_validate_json(data), form)
 
 
-def stored_transcript(item: Item, file: File | None, store: ObjectStore, clock: Clock) -> bytes:
-    """Return a done item's transcript as it is stored.
+def stored_result(item: Item, file: File | None, store: ObjectStore, clock: Clock) -> bytes:
+    """Return a done item's result as it is stored.
 
     Raises:
         CallerError: `file_expired`.
@@ -192,8 +203,12 @@ def stored_transcript(item: Item, file: File | None, store: ObjectStore, clock: 
     """
     data = None if file is None or file.is_expired(clock.now()) else store.get(file.object_key)
     # Again: it may have expired, and been removed, while its bytes were read.
-    if file is None or file.is_expired(clock.now()):
-        raise CallerError("file_expired", "Its transcript has expired; it lives for a limited time.", http_status=410)
+    _living(file, clock)
     if data is None:
-        raise RetryableError("file_not_stored", f"The transcript of item {item.item_id} cannot be read right now.")
+        raise RetryableError("file_not_stored", f"The result of item {item.item_id} cannot be read right now.")
     return data
+
+
+def _living(file: File | None, clock: Clock) -> None:
+    if file is None or file.is_expired(clock.now()):
+        raise CallerError("file_expired", "Its result has expired; it lives for a limited time.", http_status=410)

@@ -113,6 +113,6 @@ def _refuse_expired(file: File, name: str, now: datetime) -> None:
     if file.is_expired(now):
         raise CallerError(
             "file_expired",
-            f"File {name!r} expired at {file.expires_at.isoformat()}; uploads and transcripts live for a limited time.",
+            f"File {name!r} expired at {file.expires_at.isoformat()}; uploads and results live for a limited time.",
             http_status=410,
         )

@@ -16,7 +16,7 @@ from asr_queue.domain.ids import ID, is_id
 from asr_queue.domain.items import CANCELLED, Item, ItemStatus, order_key
 from asr_queue.errors import CallerError
 from asr_queue.ports import Clock, ItemTable, ObjectStore
-from asr_queue.usecases.download_batch import read_ahead, stored_transcript
+from asr_queue.usecases.download_batch import read_ahead, stored_result
 from asr_queue.usecases.submit_lines import LABEL
 from asr_queue.wire.openai import BatchObject, LineError, LineResponse, OutputLine, RequestCounts
 from asr_queue.wire.openai_answers import answer, error_answer, status_of
@@ -201,7 +201,7 @@ def _done(line: OrderLine, item: Item, file: File | None, store: ObjectStore, cl
     if line.options is None:
         raise ValueError(f"line {line.custom_id!r} was refused")
     try:
-        transcript = Transcript.model_validate_json(stored_transcript(item, file, store, clock))
+        transcript = Transcript.model_validate_json(stored_result(item, file, store, clock))
         body = answer(transcript, line.options, audio_s=item.audio_s or 0.0)
     except CallerError as error:
         if error.http_status == 410:

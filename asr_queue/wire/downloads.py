@@ -14,7 +14,7 @@ from asr_queue.domain.items import ItemStatus
 from asr_queue.wire.formats import Format
 
 ERRORS_NAME: Final = "errors.json"
-"""In a zip archive, what became of the items that have no transcript there."""
+"""In a zip archive, what became of the items that have no file there."""
 _CHUNK_BYTES: Final = 64 * 1024
 _MAX_NAME_BYTES: Final = 120
 _UNSAFE: Final = re.compile(r"[^\w.-]+")
@@ -45,9 +45,11 @@ class DownloadedItem(BaseModel):
     custom_id: str | None = None
     status: ItemStatus
     transcript: dict[str, Any] | str | None = None
-    """A document of JSON, or text; None exactly where `error` is set."""
+    """A document of JSON, or text; None where `error` or `url` is set."""
+    url: str | None = None
+    """Where the speech of a `voice_clone` is fetched: no line can hold it."""
     error: str | None = None
-    """Why there is no transcript, or none in this format, or none any more; for people."""
+    """Why there is no result, or none in this format, or none any more; for people."""
     error_code: str | None = None
     """Set exactly where `error` is; stable, for programs."""
 
@@ -61,28 +63,30 @@ class Packed(BaseModel):
     """Place in the batch, from 1."""
     item: DownloadedItem
     """Without its transcript."""
-    document: str | None
-    """The transcript, rendered; None exactly where the item has an error."""
+    document: str | bytes | None
+    """The transcript, rendered, or speech as it is stored; None where the item has an error, or an address instead."""
+    suffix: str
+    """Of its file in an archive, with its dot."""
     finished_at: datetime
 
 
 def packed(items: Iterable[Packed], form: Format, archive: Archive) -> Iterator[bytes]:
     """Return an archive in chunks of about 64 KiB as its items come, in their order; one item at a time is held.
 
-    - `zip`: a file an item that has a transcript, and `errors.json`, a list of `DownloadedItem`, if any has none.
+    - `zip`: a file an item that has a result, and `errors.json`, a list of `DownloadedItem`, if any has none.
     - `jsonl`: a `DownloadedItem` a line.
     """
-    return _zipped(items, form) if archive is Archive.ZIP else _lines(items, form)
+    return _zipped(items) if archive is Archive.ZIP else _lines(items, form)
 
 
-def entry_name(number: int, custom_id: str | None, form: Format) -> str:
+def entry_name(number: int, custom_id: str | None, suffix: str) -> str:
     """Return what an item's file is called in an archive: its number, so that no two are alike, and its `custom_id`.
 
     Of that, letters and digits of any script, `.`, `-` and `_` stay, 120 bytes at most: nothing that any file system
     takes for a path or refuses.
     """
     safe = _UNSAFE.sub("_", custom_id or "").strip("._-").encode()[:_MAX_NAME_BYTES].decode("utf-8", "ignore")
-    return "_".join(filter(None, (f"{number:04d}", safe))) + form.suffix
+    return "_".join(filter(None, (f"{number:04d}", safe))) + suffix
 
 
 def _lines(items: Iterable[Packed], form: Format) -> Iterator[bytes]:
@@ -95,17 +99,18 @@ def _lines(items: Iterable[Packed], form: Format) -> Iterator[bytes]:
     yield from sink.rest()
 
 
-def _zipped(items: Iterable[Packed], form: Format) -> Iterator[bytes]:
+def _zipped(items: Iterable[Packed]) -> Iterator[bytes]:
     sink = _Sink()
     failed = []
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
         for one in items:
             if one.document is None:
-                failed.append(one.item.model_dump(mode="json", exclude={"transcript"}))
+                failed.append(one.item.model_dump(mode="json", exclude={"transcript", "url"}))
                 continue
             at = max(one.finished_at, _FIRST_YEAR).timetuple()[:6]
-            entry = zipfile.ZipInfo(entry_name(one.number, one.item.custom_id, form), at)
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry = zipfile.ZipInfo(entry_name(one.number, one.item.custom_id, one.suffix), at)
+            # Speech gets hardly smaller by it.
+            entry.compress_type = zipfile.ZIP_STORED if isinstance(one.document, bytes) else zipfile.ZIP_DEFLATED
             archive.writestr(entry, one.document)
             yield from sink.full()
         if failed:

@@ -6,6 +6,7 @@ import { choice, facts, pill, problem, redraw, title, wordsOf } from "./parts.js
 import { clock, count, explain, explainError, moment, roughly, timeLeft } from "./words.js";
 import { entitle, h, put, say } from "./dom.js";
 import { isFinished, watcher } from "./watcher.js";
+import { isSpeech } from "./view_speech.js";
 
 export function batchView({ batchId }) {
   const heading = title("Batch");
@@ -89,10 +90,11 @@ function itemRow(batch, index) {
       drawn = now;
       const name = item.custom_id || `Recording ${index + 1}`;
       const wrong = item.status === "error" ? explain(item.error_code, item.error ?? "") : null;
+      const verb = isSpeech(item) ? "Listen to" : "Read";
       const link = h(
         "a",
-        { className: "button", href: `#/batches/${batch.batch_id}/${item.item_id}`, "aria-label": `Read ${name}`, "data-focus": item.item_id },
-        "Read",
+        { className: "button", href: `#/batches/${batch.batch_id}/${item.item_id}`, "aria-label": `${verb} ${name}`, "data-focus": item.item_id },
+        verb.split(" ")[0],
       );
       redraw(
         place,

@@ -1,10 +1,11 @@
-/** One transcript: to read, to read along, to take away. */
+/** What became of one item: a transcript to read, to read along, to take away; or speech. */
 
 import { ApiError, FILES, file, status } from "./api.js";
 import { FORMATS, copy, download, fileName } from "./download.js";
 import { choice, facts, problem, title } from "./parts.js";
 import { clock, explain, explainError, moment } from "./words.js";
 import { entitle, h, put, say } from "./dom.js";
+import { isSpeech, speech } from "./view_speech.js";
 import { LANGUAGES } from "./languages.js";
 import { paragraphs } from "./reading.js";
 import { recordings } from "./recordings.js";
@@ -34,7 +35,9 @@ export function transcriptView({ batchId, itemId }) {
     entitle(name);
     if (item.status === "error") return body.replaceChildren(problem(explain(item.error_code, item.error ?? "")));
     if (item.status !== "done") return body.replaceChildren(h("p", {}, "This one is not done yet."));
-    const transcript = await (await file(item.url, { signal: leaving.signal })).json();
+    const result = await file(item.url, { signal: leaving.signal });
+    if (isSpeech(item)) return body.replaceChildren(...speech({ item, name, blob: await result.blob(), undo }));
+    const transcript = await result.json();
     body.classList.toggle("has-words", Boolean(transcript.timestamps?.length));
     body.replaceChildren(...shown({ item, name, transcript, undo }));
   }

@@ -99,7 +99,7 @@ def test_a_line_an_item_has_the_transcript_in_the_format_or_the_error(system: Sy
     done, failed = lines(answer)
     [first, second] = loaded(system, batch_id)
     assert (done["item_id"], failed["item_id"]) == (first.item_id, second.item_id)
-    assert set(done) == set(failed) == {"item_id", "custom_id", "status", "transcript", "error", "error_code"}
+    assert set(done) == set(failed) == {"item_id", "custom_id", "status", "transcript", "url", "error", "error_code"}
     assert (done["status"], done["error"], done["error_code"]) == ("done", None, None)
     assert (failed["status"], failed["transcript"]) == ("error", None)
     assert (failed["error"], failed["error_code"]) == ("This is no audio.", "audio_undecodable")
@@ -149,7 +149,7 @@ def test_names_of_entries_are_safe_and_no_two_are_alike(system: System) -> None:
         "0008.txt",
         "0009_naïve_name.mp3.txt",
     ]
-    assert entry_name(12, None, Format.VERBOSE_JSON) == "0012.json"
+    assert entry_name(12, None, Format.VERBOSE_JSON.suffix) == "0012.json"
 
 
 class TestTooLargeForAnAnswer:

@@ -1,6 +1,9 @@
 """`voice_clone` through the API: what is accepted where, what becomes of it, and what is written down."""
 
+import io
+import json
 import logging
+import zipfile
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.domain.items import Item, ItemError, Operation
 from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
+from asr_queue.wire.transcript import Transcript
 from handlers.api import app
 from handlers.wiring import services
 from tests.api.conftest import FILE_TTL_S, System
@@ -145,3 +149,48 @@ class TestRetry:
         [again] = items_of(speaking, answer.json()["batch_id"])
         assert (again.text, again.speech_format, again.operation) == (TEXT, "flac", "voice_clone")
         assert caplog.messages.count("voice_clone_accepted") == 2
+
+
+class TestFiles:
+    @pytest.mark.parametrize(("made", "content_type"), [("wav", "wav"), ("flac", "flac"), ("mp3", "mpeg")])
+    def test_speech_is_a_file_of_its_kind_and_comes_in_no_other(
+        self, speaking: System, made: str, content_type: str
+    ) -> None:
+        batch_id = submit(speaking, said(speaking, format=made))
+        item = speak(speaking, batch_id, data=b"speech as " + made.encode())
+        url = speaking.api.get(f"/api/v1/queue/status/{batch_id}").json()["items"][0]["url"]
+        assert url == f"/api/v1/files/queue_voice_clone_{item.item_id}.{made}"
+        answer = speaking.api.get(url)
+        assert (answer.status_code, answer.content) == (200, b"speech as " + made.encode())
+        assert answer.headers["content-type"] == f"audio/{content_type}"
+        refused(speaking.api.get(url, params={"format": "txt"}), 422, "not_a_transcript")
+        refused(speaking.stranger.get(url), 404, "file_not_found")
+
+    def test_speech_that_no_answer_can_carry_is_led_to(self, speaking: System) -> None:
+        settings = speaking.wired.settings.model_copy(update={"inline_max_bytes": 10})
+        app.dependency_overrides[services] = lambda: replace(speaking.wired, settings=settings)
+        item = speak(speaking, submit(speaking, said(speaking)), data=b"x" * 11)
+        answer = speaking.api.get(f"/api/v1/files/{item.result_name}", follow_redirects=False)
+        assert answer.status_code == 307
+        assert answer.headers["location"]
+
+
+class TestDownload:
+    def test_speech_is_a_file_of_a_zip_and_an_address_of_a_line(self, speaking: System) -> None:
+        heard = {"operation": "transcribe", "ref_audio": speaking.upload()}
+        batch_id = submit(speaking, said(speaking, format="mp3", custom_id="greeting"), heard, said(speaking))
+        first = speak(speaking, batch_id, data=b"\xff\xfbspeech")
+        speak(speaking, batch_id, 1, data=Transcript(text="Hello.", language="English").to_json())
+        third = speak(speaking, batch_id, 2)
+        speaking.api.delete(f"/api/v1/files/{third.result_name}")
+        path = f"/api/v1/queue/batches/{batch_id}/download"
+        with zipfile.ZipFile(io.BytesIO(speaking.api.get(path, params={"format": "txt"}).content)) as archive:
+            assert archive.namelist() == ["0001_greeting.mp3", "0002.txt", "errors.json"]
+            assert archive.read("0001_greeting.mp3") == b"\xff\xfbspeech"
+            assert archive.read("0002.txt") == b"Hello.\n"
+        answer = speaking.api.get(path, params={"as": "jsonl"}).text
+        lines = [json.loads(line) for line in answer.splitlines()]
+        assert lines[0]["url"] == f"/api/v1/files/{first.result_name}"
+        assert lines[0]["transcript"] is lines[0]["error"] is lines[1]["url"] is lines[2]["url"] is None
+        assert lines[1]["transcript"]["text"] == "Hello."
+        assert lines[2]["error_code"] == "file_expired"
