@@ -15,9 +15,9 @@ from benchmarks.word_errors import word_error_rate
 from gpu_worker.engine import Done, EngineSettings, Voice, VoiceInput
 from gpu_worker.engines.catalog import create, create_voice
 from tests.engines.clips import RATE_HZ, asked, clips_of, recognised
+from tests.engines.qwen3_tts.environment import PYTHON
 
 MODEL = os.environ.get("ASR_QUEUE_GOLDEN_QWEN3_TTS")
-PYTHON = Path(__file__).parents[2] / ".qwen-tts" / "bin" / "python"
 SENTENCES = {
     "en": "The meeting begins at nine, and nobody should be late.",
     "es": "La reunión empieza a las nueve y nadie debe llegar tarde.",

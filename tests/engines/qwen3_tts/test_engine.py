@@ -14,6 +14,7 @@ from asr_queue.errors import EngineLoadError
 from gpu_worker.engine import Done, Failed, Parkable, Voice, VoiceInput
 from gpu_worker.engines.catalog import create_voice
 from gpu_worker.engines.qwen3_tts_child import LANGUAGES, Qwen3Tts
+from tests.engines.qwen3_tts import environment
 
 # Processes that each import two large libraries: slow where others are at work as well.
 pytestmark = pytest.mark.timeout(900)
@@ -50,7 +51,7 @@ def said(engine, *inputs):
 
 
 @pytest.mark.parametrize("known", ["", "It was late."], ids=["the sample alone", "with what is said in it"])
-def test_the_samples_are_those_of_the_package(engine, tts_settings, in_the_environment, tmp_path, known):
+def test_the_samples_are_those_of_the_package(engine, tts_settings, tmp_path, known):
     spoken = voice(said=known)
     languages = ["en", "en", "de", None, "en"]
     question = {
@@ -60,7 +61,7 @@ def test_the_samples_are_those_of_the_package(engine, tts_settings, in_the_envir
         "said": known,
     }
     np.savez(tmp_path / "asked.npz", asked=json.dumps(question), samples=spoken.samples)
-    in_the_environment("official_speech.py", tmp_path / "asked.npz", tmp_path / "answered.npz")
+    environment.run("official_speech.py", tmp_path / "asked.npz", tmp_path / "answered.npz")
     answered = np.load(tmp_path / "answered.npz")
     inputs = [asked(text, spoken, code) for text, code in zip(TEXTS, languages, strict=True)]
     ours = said(engine, *inputs)
