@@ -49,8 +49,9 @@ class ResourceSettings(BaseSettings):
 
     @property
     def operations(self) -> tuple[Operation, ...]:
-        """What this system does: nobody speaks without an engine for it."""
-        return (Operation.TRANSCRIBE, Operation.VOICE_CLONE) if self.voice_engine else (Operation.TRANSCRIBE,)
+        """What this system does: nobody speaks without an engine for it, and a queue."""
+        speaks = self.voice_engine and self.voice_clone_queue_url
+        return (Operation.TRANSCRIBE, Operation.VOICE_CLONE) if speaks else (Operation.TRANSCRIBE,)
 
 
 class LeaseSettings(BaseSettings):

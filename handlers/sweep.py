@@ -42,13 +42,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
 
 def run(wired: Services) -> None:
     """Tell how much waits, then sweep once and tell what that did."""
-    backlog_s = measure_backlog(
-        Operation.TRANSCRIBE,
-        queues=wired.queues,
-        table=wired.table,
-        assumed_item_s=wired.settings.assumed_item_s,
-    )
-    seconds("BacklogAudioSeconds", backlog_s, operation=Operation.TRANSCRIBE)
+    # Of what nobody does here nothing is told: what waits of it would call for workers that cannot do it.
+    for operation in wired.settings.operations:
+        backlog_s = measure_backlog(
+            operation, queues=wired.queues, table=wired.table, assumed_item_s=wired.settings.assumed_item_s
+        )
+        seconds("BacklogAudioSeconds", backlog_s, operation=operation)
     swept = sweep_expired(
         store=wired.store,
         table=wired.table,
@@ -66,3 +65,4 @@ def run(wired: Services) -> None:
         if resent:
             logger.info("notices_resent", extra={"notices": resent})
     learn_item_length(Operation.TRANSCRIBE, items=swept.items_heard, audio_s=swept.audio_s, table=wired.table)
+    learn_item_length(Operation.VOICE_CLONE, items=swept.items_spoken, audio_s=swept.speech_s, table=wired.table)

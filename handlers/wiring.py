@@ -5,7 +5,6 @@ from functools import cache, cached_property, partial
 
 from asr_queue.adapters.aws import connect
 from asr_queue.adapters.system_clock import SystemClock
-from asr_queue.domain.items import Operation
 from asr_queue.ports import (
     BatchListing,
     Clock,
@@ -44,7 +43,7 @@ class Services:
         return Pulses(
             partial(
                 take_pulse,
-                Operation.TRANSCRIBE,
+                self.settings.operations,
                 queues=self.queues,
                 registry=self.registry,
                 table=self.table,

@@ -17,10 +17,12 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Final
 
-from asr_queue.domain.items import Item
+from asr_queue.domain.items import Item, Operation
 
 ASSUMED_ITEM_S: Final = 60.0
 """Seconds of audio that an item is taken to have, where nothing tells."""
+_CHARS_PER_S: Final = 15.0
+"""About what people say in a second, in languages that are written with letters."""
 _SAME_END_S: Final = 0.5
 """Items that shared a pass are recorded within this of one another."""
 _LONGEST_S: Final = 14 * 86_400.0
@@ -75,7 +77,7 @@ class Estimate:
 
 
 def lengths_s(items: Sequence[Item], *, item_s: float) -> list[float]:
-    """Return each item's seconds of audio: as decoded, else from the size of its upload.
+    """Return each item's seconds of audio: as decoded or made, else from the size of its upload, or from its text.
 
     Seconds a byte are those of the batch's decoded items of the same content type. Of a type that none of them has, the
     items are taken to be as long as the decoded ones in the mean: a recording may have twenty times the bytes in one
@@ -84,11 +86,12 @@ def lengths_s(items: Sequence[Item], *, item_s: float) -> list[float]:
     Args:
         item_s: what an item has, where the batch tells nothing.
     """
-    decoded = [item for item in items if item.audio_s]
+    recordings = [item for item in items if item.operation is Operation.TRANSCRIBE]
+    decoded = [item for item in recordings if item.audio_s]
     mean_s = _mean([item.audio_s or 0.0 for item in decoded]) if decoded else item_s
     s_per_byte: dict[str, float] = {}
-    for kind in {item.upload_type for item in items}:
-        sized = [item for item in items if item.upload_type == kind and item.upload_bytes]
+    for kind in {item.upload_type for item in recordings}:
+        sized = [item for item in recordings if item.upload_type == kind and item.upload_bytes]
         known = [item for item in sized if item.audio_s]
         if known:
             s_per_byte[kind] = sum(item.audio_s or 0.0 for item in known) / sum(item.upload_bytes for item in known)
@@ -98,6 +101,8 @@ def lengths_s(items: Sequence[Item], *, item_s: float) -> list[float]:
     def length_s(item: Item) -> float:
         if item.audio_s is not None or item.status.is_final:
             return item.audio_s or 0.0
+        if item.operation is Operation.VOICE_CLONE:
+            return len(item.text) / _CHARS_PER_S
         if not item.upload_bytes or item.upload_type not in s_per_byte:
             return mean_s
         return item.upload_bytes * s_per_byte[item.upload_type]

@@ -33,12 +33,12 @@ class Pulse:
     @property
     def items(self) -> int:
         """Items that wait or are being worked on."""
-        return sum(lane.visible + lane.in_flight for lane in self.backlogs.values())
+        return sum(map(_messages, self.backlogs.values()))
 
     def ahead_of(self, priority: Priority) -> int:
         """Items that wait or are being worked on, of this priority or a higher one."""
         higher = _ORDER[: _ORDER.index(self._lane(priority)) + 1]
-        return sum(lane.visible + lane.in_flight for one, lane in self.backlogs.items() if one in higher)
+        return sum(_messages(lane) for one, lane in self.backlogs.items() if one in higher)
 
     def and_sent(self, items: int, priority: Priority) -> "Pulse":
         """Return the pulse with items that have been sent since."""
@@ -76,7 +76,7 @@ class Outlook:
 
 
 def take_pulse(
-    operation: Operation,
+    operations: Sequence[Operation],
     *,
     queues: WorkQueues,
     registry: WorkerRegistry,
@@ -84,14 +84,41 @@ def take_pulse(
     clock: Clock,
     assumed_item_s: float,
 ) -> Pulse:
-    """Ask the queue, the workers' reports and the table, once each."""
+    """Ask the queues of the operations, the workers' reports and the table, once each.
+
+    Workers do all operations in turn, so what waits of one is in the way of the others: it is one backlog.
+    """
     taken_at = clock.now()
+    backlogs = [queues[operation].backlogs() for operation in operations]
+    lengths_s = [table.typical_item_s(operation) or assumed_item_s for operation in operations]
     return Pulse(
         taken_at=taken_at,
-        backlogs=queues[operation].backlogs(),
+        backlogs=_together(backlogs),
         workers=registry.workers(now=taken_at),
-        item_s=table.typical_item_s(operation) or assumed_item_s,
+        item_s=_mean_s(lengths_s, [sum(map(_messages, lanes.values())) for lanes in backlogs]),
     )
+
+
+def _together(backlogs: Sequence[Mapping[Priority, Backlog]]) -> dict[Priority, Backlog]:
+    lanes = dict.fromkeys(lane for lanes in backlogs for lane in lanes)
+    return {
+        lane: Backlog(
+            visible=sum(one[lane].visible for one in backlogs if lane in one),
+            in_flight=sum(one[lane].in_flight for one in backlogs if lane in one),
+        )
+        for lane in lanes
+    }
+
+
+def _mean_s(lengths_s: Sequence[float], messages: Sequence[int]) -> float:
+    """Return the mean length of what waits; where nothing does, that of the first operation."""
+    waiting = sum(messages)
+    total_s = sum(length_s * number for length_s, number in zip(lengths_s, messages, strict=True))
+    return total_s / waiting if waiting else lengths_s[0]
+
+
+def _messages(lane: Backlog) -> int:
+    return lane.visible + lane.in_flight
 
 
 def surroundings(pulse: Pulse, batch: Batch, items: Sequence[Item], *, now: datetime) -> Surroundings:

@@ -51,6 +51,10 @@ class Swept:
     """Finished recordings of the batches that were looked at, ..."""
     audio_s: float = 0.0
     """... and how long they are together."""
+    items_spoken: int = 0
+    """Texts of theirs that were said, ..."""
+    speech_s: float = 0.0
+    """... and how long that speech is together."""
 
 
 @dataclass(slots=True)
@@ -147,9 +151,11 @@ def _check_batch(
     if batch.deleted_at is not None:
         _clear(batch, batch.deleted_at + timedelta(seconds=file_ttl_s), swept, store, table, clock)
         return
-    heard = [item.audio_s for item in items if item.operation is Operation.TRANSCRIBE and item.audio_s is not None]
+    heard, spoken = _lengths_s(items, Operation.TRANSCRIBE), _lengths_s(items, Operation.VOICE_CLONE)
     swept.items_heard += len(heard)
     swept.audio_s += sum(heard)
+    swept.items_spoken += len(spoken)
+    swept.speech_s += sum(spoken)
     if drained.isdisjoint((item.operation, batch.priority) for item in items):
         line.add(batch, items)
     ended_at = finished_at(items)
@@ -168,6 +174,10 @@ def _check_batch(
         table.forget_texts(telling)
     table.retire_batch(batch)
     swept.batches_retired += 1
+
+
+def _lengths_s(items: list[Item], operation: Operation) -> list[float]:
+    return [item.audio_s for item in items if item.operation is operation and item.audio_s is not None]
 
 
 def _clear(batch: Batch, until: datetime, swept: Swept, store: ObjectStore, table: ItemTable, clock: Clock) -> None:

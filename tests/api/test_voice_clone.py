@@ -12,7 +12,9 @@ import pytest
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.domain.items import Item, ItemError, Operation
 from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
+from asr_queue.usecases.submit_batch import FIRST_CHECK_S
 from asr_queue.wire.transcript import Transcript
+from handlers import sweep
 from handlers.api import app
 from handlers.wiring import services
 from tests.api.conftest import FILE_TTL_S, System
@@ -29,7 +31,9 @@ def voices(system: System) -> MemoryQueue:
 @pytest.fixture
 def speaking(system: System, voices: MemoryQueue) -> System:
     """A system with an engine that speaks."""
-    settings = system.wired.settings.model_copy(update={"voice_engine": "tiny"})
+    settings = system.wired.settings.model_copy(
+        update={"voice_engine": "tiny", "voice_clone_queue_url": "http://127.0.0.1/v"}
+    )
     wired = replace(system.wired, settings=settings, queues={**system.wired.queues, Operation.VOICE_CLONE: voices})
     app.dependency_overrides[services] = lambda: wired
     return replace(system, wired=wired)
@@ -194,3 +198,68 @@ class TestDownload:
         assert lines[0]["transcript"] is lines[0]["error"] is lines[1]["url"] is lines[2]["url"] is None
         assert lines[1]["transcript"]["text"] == "Hello."
         assert lines[2]["error_code"] == "file_expired"
+
+
+class TestWaiting:
+    def test_a_texts_length_is_that_of_saying_it_and_not_that_of_the_sample(self, speaking: System) -> None:
+        item = said(speaking, ref_audio=speaking.upload(b"x" * 900_000), text="a" * 150)
+        heard = {"operation": "transcribe", "ref_audio": speaking.upload()}
+        batch_id = submit(speaking, item, heard)
+        path = f"/api/v1/queue/status/{batch_id}"
+        assert speaking.api.get(path).json()["audio_s"]["total"] == 10 + 60
+        speak(speaking, batch_id)
+        assert speaking.api.get(path).json()["audio_s"] == {"done": 1.5, "total": 61.5, "is_estimate": True}
+
+    def test_both_operations_are_one_backlog_for_those_who_ask(self, speaking: System) -> None:
+        speaking.table.keep_typical_item_s(Operation.VOICE_CLONE, 10.0)
+        submit(speaking, said(speaking), said(speaking), {"operation": "transcribe", "ref_audio": speaking.upload()})
+        app.dependency_overrides[services] = lambda: replace(speaking.wired)  # which has felt no pulse yet
+        told = speaking.api.get("/api/v1/queue").json()
+        assert sum(lane["visible"] for lane in told["backlog"]) == 3
+        assert told["waiting_audio_s"] == 10.0 * 2 + 60.0
+
+
+class TestSweep:
+    def told_s(self, capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "BacklogAudioSeconds" in line]
+        return {line["operation"]: line["BacklogAudioSeconds"][0] for line in lines if "operation" in line}
+
+    def test_what_waits_to_be_said_is_told_beside_what_waits_to_be_heard(
+        self, speaking: System, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        batch_id = submit(speaking, said(speaking), said(speaking))
+        speak(speaking, batch_id)
+        speaking.clock.advance(FIRST_CHECK_S)
+        sweep.run(speaking.wired)
+        assert self.told_s(capsys) == {"transcribe": 0, "voice_clone": 2 * 60}
+        assert speaking.table.typical_item_s(Operation.VOICE_CLONE) == 1.5
+        assert speaking.table.typical_item_s(Operation.TRANSCRIBE) is None
+
+    def test_of_what_waits_for_an_engine_that_was_taken_away_no_worker_is_asked_for(
+        self, speaking: System, system: System, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        submit(speaking, said(speaking))
+        sweep.run(replace(system.wired, queues=speaking.wired.queues))
+        assert self.told_s(capsys) == {"transcribe": 0}
+
+    def test_a_lost_message_is_sent_again_to_the_queue_of_its_operation(
+        self, speaking: System, voices: MemoryQueue
+    ) -> None:
+        submit(speaking, said(speaking))
+        [delivery] = voices.receive(max_messages=1, wait_s=0)
+        voices.delete([delivery.receipt_handle])
+        speaking.clock.advance(FIRST_CHECK_S)
+        sweep.run(speaking.wired)
+        assert (voices.backlog().visible, speaking.queue.backlog().visible) == (1, 0)
+
+    def test_what_was_to_be_said_is_forgotten_with_its_batch(self, speaking: System) -> None:
+        batch_id = submit(speaking, said(speaking))
+        item = speaking.table.claim_item(batch_id, 0, now=speaking.clock.now())
+        assert item is not None
+        failed = item.failed(ItemError("voice_silent", "Nothing is heard."), now=speaking.clock.now())
+        speaking.table.finish_items([(failed, None)])
+        assert items_of(speaking, batch_id)[0].text == TEXT
+        for _ in range(2):
+            speaking.clock.advance(FILE_TTL_S + FIRST_CHECK_S)
+            sweep.run(speaking.wired)
+        assert items_of(speaking, batch_id)[0].text == ""

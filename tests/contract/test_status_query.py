@@ -84,7 +84,7 @@ def test_so_is_one_with_an_estimate_but_for_the_pulse_that_others_share(
     queue = MemoryQueue(clock)
     take = partial(
         take_pulse,
-        Operation.TRANSCRIBE,
+        [Operation.TRANSCRIBE],
         queues={Operation.TRANSCRIBE: queue},
         registry=registry,
         table=counting,
