@@ -126,6 +126,16 @@ def test_a_text_that_never_ends_is_cut_off_where_its_length_allows(tts_settings)
     engine.unload()
 
 
+def test_half_precision_is_spoken_too(tts_settings):
+    # What a GPU computes in by default.
+    engine = create_voice("qwen3-tts", replace(tts_settings(), dtype="bfloat16"))
+    engine.load()
+    assert engine.device_bytes < 750_000
+    for one in said(engine, *(asked(text, voice(said="It was late.")) for text in TEXTS)):
+        assert 0.05 < np.abs(one.samples).max() <= 1
+    engine.unload()
+
+
 def test_what_was_parked_says_the_same_as_before(engine):
     assert isinstance(engine, Parkable)
     inputs = [asked(text, voice(said="It was late.")) for text in TEXTS]
