@@ -43,6 +43,9 @@ HIGH_MINUTES = 3
 INSTANCE_LINGERS_S = 900
 """An empty instance is ended after 15 minutes (ECS managed scaling)."""
 
+_NOTHING_SAID = dict.fromkeys(("speech", "said", "said_high", "said_low"), 0.0)
+"""The traces are of recordings alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -198,9 +201,11 @@ class Simulation:
             "sent": float(self._sent[max(0, len(self._sent) - 2 - METRIC_DELAY_S // 60)]),
             "sent_high": 0.0,  # all arrivals of a trace are of one priority
             "sent_low": 0.0,
+            **_NOTHING_SAID,
         }
         mean = {
             "backlog": sum(one for one, _ in sampled) / len(sampled),
+            **_NOTHING_SAID,
             "tasks": sum(tasks for _, tasks in sampled) / len(sampled),
         }
         for name, rule in self._steps.items():

@@ -76,6 +76,16 @@ def test_fewer_seconds_a_worker_bring_more_workers() -> None:
     assert max(few.wanted) < max(many.wanted)
 
 
+def test_speech_that_is_to_be_made_asks_for_workers_and_keeps_them() -> None:
+    waits = {"backlog": 0.0, "speech": 7200.0, "said": 0.0, "said_high": 0.0, "said_low": 0.0}
+    sent = {"sent": 0.0, "sent_high": 0.0, "sent_low": 0.0}
+    assert evaluate(RULES.from_zero.expression, waits | {"tasks": 0}) == 2
+    assert evaluate(RULES.share, waits | {"tasks": 1}) == 2 * RULES.target
+    assert evaluate(RULES.one_less.expression, waits | {"tasks": 2}) == 1
+    assert evaluate(RULES.to_zero.expression, waits | sent) == 7200
+    assert evaluate(RULES.to_zero.expression, waits | sent | {"speech": 0.0, "said_low": 1.0}) == 1
+
+
 def test_the_simulation_knows_the_same_numbers_as_the_code() -> None:
     assert sweep._SECONDS_BETWEEN == SWEEP_EVERY_S
     assert measure_backlog._REMEMBERED_ITEMS == REMEMBERED_ITEMS
