@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from asr_queue.client.errors import ApiError, BadAnswerError
 from asr_queue.domain.batches import BatchStatus, Priority
+from asr_queue.domain.speech import SpeechFormat
 from asr_queue.wire.api import (
     MAX_CUSTOM_ID_CHARS,
     BatchesAnswer,
@@ -198,9 +199,12 @@ def fetch_call(item: ItemAnswer | str) -> Call[Transcript]:
         item: a finished item, its `url`, or the last part of that.
 
     Raises:
-        ValueError: the item has no transcript (it is not done).
+        ValueError: the item has no transcript: it is not done, or its result is speech.
     """
-    return Call(method="GET", path=_file_path(item), read=_reader(Transcript), may_redirect=True)
+    path = _file_path(item)
+    if path.endswith(tuple(f".{made}" for made in SpeechFormat)):
+        raise ValueError(f"there is no transcript to fetch: {path} is speech; GET it with the X-API-Key header")
+    return Call(method="GET", path=path, read=_reader(Transcript), may_redirect=True)
 
 
 def delete_file_call(item: ItemAnswer | str) -> Call[None]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from asr_queue.adapters.memory_queue import MemoryQueue
+from asr_queue.client.protocol import fetch_call
 from asr_queue.domain.items import Item, ItemError, Operation
 from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
 from asr_queue.usecases.submit_batch import FIRST_CHECK_S
@@ -263,3 +264,9 @@ class TestSweep:
             speaking.clock.advance(FILE_TTL_S + FIRST_CHECK_S)
             sweep.run(speaking.wired)
         assert items_of(speaking, batch_id)[0].text == ""
+
+
+@pytest.mark.parametrize("made", ["wav", "flac", "mp3"])
+def test_the_client_says_that_speech_is_no_transcript(made: str) -> None:
+    with pytest.raises(ValueError, match="is speech"):
+        fetch_call(f"/api/v1/files/queue_voice_clone_7d3f6f0e-3b1c-4b7e-9a52-0c6e4f6f9d10.{made}")
