@@ -5,11 +5,11 @@ import sys
 
 from asr_queue.adapters.aws import connect
 from asr_queue.adapters.system_clock import SystemClock
-from asr_queue.domain.items import Operation
 from asr_queue.telemetry import log_to_stderr
 from gpu_worker.engine import EngineSettings
 from gpu_worker.engines.echo import EchoEngine
 from gpu_worker.pipeline.flow import Flow
+from gpu_worker.pipeline.transcribe import Transcribe
 from gpu_worker.settings import WorkerSettings
 
 
@@ -19,12 +19,11 @@ def main() -> int:
     settings = WorkerSettings()
     log_to_stderr(settings.log_level)
     aws = connect(settings)
+    engine = EchoEngine(EngineSettings(cache_dir=settings.cache_dir), pass_s=pass_s, pass_per_audio_s=pass_per_audio_s)
     flow = Flow(
-        engine=EchoEngine(
-            EngineSettings(cache_dir=settings.cache_dir), pass_s=pass_s, pass_per_audio_s=pass_per_audio_s
-        ),
+        families=[Transcribe(engine)],
         store=aws.store,
-        work_queue=aws.queues[Operation.TRANSCRIBE],
+        queues=aws.queues,
         table=aws.table,
         registry=aws.workers,
         clock=SystemClock(),

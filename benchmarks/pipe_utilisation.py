@@ -36,6 +36,7 @@ from benchmarks.pipe.recordings import make_files
 from benchmarks.pipe.timeline import Timeline
 from benchmarks.report import RESULTS, cores, machine, table
 from gpu_worker.pipeline.flow import Flow
+from gpu_worker.pipeline.transcribe import Transcribe
 from gpu_worker.settings import WorkerSettings
 
 _PACKAGES = ("torch", "transformers", "numpy")
@@ -95,9 +96,9 @@ def drain(services: Services, engine: Watched, settings: WorkerSettings, items: 
         RuntimeError: the worker broke, or an item failed.
     """
     flow = Flow(
-        engine=engine,
+        families=[Transcribe(engine)],
         store=services.store,
-        work_queue=services.queue,
+        queues={Operation.TRANSCRIBE: services.queue},
         table=services.table,
         registry=MemoryWorkerRegistry(),
         clock=services.clock,

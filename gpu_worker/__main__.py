@@ -2,15 +2,18 @@
 
 import signal
 import sys
+from dataclasses import replace
 from types import FrameType
 
 from asr_queue.adapters.aws import connect
 from asr_queue.adapters.system_clock import SystemClock
-from asr_queue.domain.items import Operation
 from asr_queue.telemetry import log_to_stderr
 from gpu_worker.engine import EngineSettings
-from gpu_worker.engines.catalog import create
+from gpu_worker.engines.catalog import create, create_voice, hearing
+from gpu_worker.pipeline.families import Family
 from gpu_worker.pipeline.flow import Flow
+from gpu_worker.pipeline.speak import Speak
+from gpu_worker.pipeline.transcribe import Transcribe
 from gpu_worker.protection import EcsSettings, TaskProtection
 from gpu_worker.settings import WorkerSettings
 
@@ -20,23 +23,12 @@ def main() -> int:
     settings = WorkerSettings()
     log_to_stderr(settings.log_level)
     aws = connect(settings)
-    engine = create(
-        settings.engine,
-        EngineSettings(
-            cache_dir=settings.cache_dir,
-            model=settings.model,
-            aligner=settings.aligner,
-            device=settings.device,
-            dtype=settings.dtype,
-            micro_batch=settings.micro_batch,
-            threads=settings.threads,
-        ),
-    )
+    families = _families(settings)
     agent_uri = EcsSettings().ecs_agent_uri
     flow = Flow(
-        engine=engine,
+        families=families,
         store=aws.store,
-        work_queue=aws.queues[Operation.TRANSCRIBE],
+        queues=aws.queues,
         table=aws.table,
         notice_queue=aws.notice_queue,
         registry=aws.workers,
@@ -52,6 +44,25 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     return flow.run()
+
+
+def _families(settings: WorkerSettings) -> list[Family]:
+    for_all = EngineSettings(
+        cache_dir=settings.cache_dir,
+        device=settings.device,
+        dtype=settings.dtype,
+        micro_batch=settings.micro_batch,
+        threads=settings.threads,
+        memory_bytes=settings.device_memory_bytes,
+    )
+    speech = create(settings.engine, replace(for_all, model=settings.model, aligner=settings.aligner))
+    families: list[Family] = [Transcribe(speech)]
+    if settings.voice_engine:
+        voice = create_voice(
+            settings.voice_engine, replace(for_all, model=settings.voice_model, python=settings.voice_python)
+        )
+        families.append(Speak(voice, hears=hearing()))
+    return families
 
 
 if __name__ == "__main__":

@@ -7,17 +7,27 @@ dies, the worker must stop: its messages come back on their own, and nothing may
 import logging
 import threading
 from collections.abc import Sequence
+from typing import Protocol
 
 from asr_queue.errors import RetryableError
-from asr_queue.ports import WorkQueue
 
 _logger = logging.getLogger(__name__)
+
+
+class HeldMessages(Protocol):
+    """What leases ask of the queue, or queues, that their messages are of; see `WorkQueue`."""
+
+    def extend(self, receipt_handles: Sequence[str], *, visibility_s: int) -> list[str]:
+        """Hide messages for `visibility_s` from now; return the handles that failed."""
+
+    def delete(self, receipt_handles: Sequence[str]) -> list[str]:
+        """Acknowledge messages; return the handles that failed."""
 
 
 class Leases:
     """Leases by receipt handle; safe to use from several threads. Receipt handles are never logged, item ids are."""
 
-    def __init__(self, queue: WorkQueue, *, visibility_timeout_s: int) -> None:
+    def __init__(self, queue: HeldMessages, *, visibility_timeout_s: int) -> None:
         self._queue = queue
         self._visibility_timeout_s = visibility_timeout_s
         self._item_ids: dict[str, str] = {}
@@ -41,10 +51,21 @@ class Leases:
         with self._changed:
             return list(self._item_ids)
 
-    def wait_for_room(self, wanted: int, *, most: int, timeout_s: float) -> bool:
-        """Wait until `wanted` more would make no more than `most`; return whether that is so."""
+    def wait_for_room(self, wanted: int, *, most: int, timeout_s: float, prefix: str = "") -> bool:
+        """Wait until `wanted` more would make no more than `most`; return whether that is so.
+
+        Args:
+            wanted: how many more.
+            most: how many there may be.
+            timeout_s: how long to wait.
+            prefix: of the handles that count.
+        """
+
+        def has_room() -> bool:
+            return sum(handle.startswith(prefix) for handle in self._item_ids) + wanted <= most
+
         with self._changed:
-            return self._changed.wait_for(lambda: len(self._item_ids) + wanted <= most, timeout_s)
+            return self._changed.wait_for(has_room, timeout_s)
 
     def acknowledge(self, receipt_handles: Sequence[str]) -> None:
         """Delete messages whose items are final. One that cannot be deleted comes again, and is deleted then."""

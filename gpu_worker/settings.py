@@ -22,6 +22,16 @@ class WorkerSettings(ResourceSettings, LeaseSettings):
     """Folder or hub name of other weights; None for the engine's own."""
     aligner: str | None = None
     """Folder or hub name of other weights for word times, or `none`; None for the engine's own."""
+    voice_model: str | None = None
+    """Folder or hub name of other weights of the voice engine; None for its own."""
+    voice_python: Path | None = None
+    """Interpreter of a voice engine whose model has a process of its own; None for this one."""
+    device_memory_bytes: int | None = Field(default=None, ge=1)
+    """Most that the models of both operations may hold of the device together; None for as much as there is. What does
+    not fit takes turns."""
+    family_wait_s: float = Field(default=60.0, gt=0)
+    """Longest that items wait for the device while it has the other operation's model; half of it for high priority,
+    four times as long for low."""
     device: str | None = None
     """Where an engine that uses PyTorch computes; None for the GPU if there is one."""
     dtype: Literal["float32", "bfloat16"] | None = None

@@ -1,13 +1,18 @@
 """The values that travel down the pipe."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from asr_queue.domain.items import Item
-from asr_queue.domain.transcript import Word
+from asr_queue.domain.items import Item, Operation
 from asr_queue.errors import AsrQueueError
 from asr_queue.ports import Delivery
 from asr_queue.wire.messages import ItemMessage
-from gpu_worker.engine import Recognition, Samples
+from gpu_worker.engine import Samples, SpeechInput, Voice, VoiceInput
+
+ChunkT = TypeVar("ChunkT", bound="Chunk")
+OutT = TypeVar("OutT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,41 +42,79 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chunk:
-    """Audio cut from one item before the model."""
+class Chunk(ABC):
+    """What was cut from one item for one input of its engine."""
 
     claimed: Claimed
     position: int
     """Place among the item's chunks, from 0."""
     of: int
     """How many chunks the item was cut into, at least 1."""
+    duration_s: float
+    """Seconds of audio that it holds, or is expected to become; greater than 0."""
+
+    @property
+    def operation(self) -> Operation:
+        """Whose engine it goes to."""
+        return self.claimed.item.operation
+
+    @abstractmethod
+    def engine_input(self) -> SpeechInput | VoiceInput:
+        """Return what the engine is given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechChunk(Chunk):
+    """Audio to be transcribed."""
+
     offset_s: float
     """Where the chunk begins in the item's audio."""
-    duration_s: float
     samples: Samples = field(repr=False)
     has_speech: bool | None = None
     """What the engine's `has_speech` said of them."""
 
+    def engine_input(self) -> SpeechInput:
+        """Return the audio, and what is wanted of it."""
+        item = self.claimed.item
+        return SpeechInput(
+            samples=self.samples,
+            language=item.language,
+            want_words=item.return_timestamps,
+            prompt=item.prompt,
+            has_speech=self.has_speech,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextChunk(Chunk):
+    """A piece of text to be said."""
+
+    text: str = field(repr=False)
+    voice: Voice
+
+    def engine_input(self) -> VoiceInput:
+        """Return the text and the voice."""
+        return VoiceInput(text=self.text, voice=self.voice, language=self.claimed.item.language)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A decoded item, cut to what the engine takes."""
+    """An item, cut to what its engine takes."""
 
     claimed: Claimed
-    audio_s: float
     chunks: tuple[Chunk, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recognised:
-    """A chunk and what was said in it."""
+class Processed(Generic[ChunkT, OutT]):
+    """A chunk and what the engine made of it."""
 
-    chunk: Chunk
-    recognition: Recognition
+    chunk: ChunkT
+    output: OutT
     device_s: float = 0.0
     """Its share of the seconds that the device spent in the passes it was in."""
     micro_batch: int = 1
-    """Chunks in the pass that recognised it."""
+    """Chunks in the pass that processed it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,23 +132,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembled:
-    """An item's whole text, and its word times if asked for."""
+    """A whole item, processed."""
 
     claimed: Claimed
     audio_s: float
-    text: str
-    language: str | None
-    """Language code."""
-    language_probability: float | None = None
-    """How sure the engine was of it, over all that was said; None where it was given, or the engine does not say."""
+    """Length of the audio that came in, or was made."""
     device_s: float
     """The item's share of the seconds that the device spent."""
     micro_batch: int
     """Most chunks that shared a pass with it."""
-    words: tuple[Word, ...] | None
-    timestamps_unavailable: str | None = None
-    """Why there are no word times though they were asked for; for people."""
-    is_truncated: bool = False
-    """Whether the text of any chunk may lack its end."""
-    is_repetitive: bool = False
-    """Whether the model ran in circles in any chunk."""
+    render: Callable[[], bytes]
+    """Makes the result's file; work for a processor, so not done before it is published."""

@@ -2,12 +2,11 @@
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Final
 
+from asr_queue.adapters.queue_group import QueueGroup
 from asr_queue.domain.batches import Priority
 from asr_queue.domain.lanes import LaneTurns
 from asr_queue.errors import RetryableError
@@ -29,6 +28,7 @@ class LaneQueue:
     def __init__(self, lanes: Mapping[Priority, WorkQueue]) -> None:
         """Take the lanes; a priority that has none goes with `normal`, which has one."""
         self._lanes = dict(lanes)
+        self._group = QueueGroup(self._lanes)
         self._lane_of = {priority: priority if priority in lanes else Priority.NORMAL for priority in Priority}
         self._turns = LaneTurns(lanes)
         self._waited_at = cycle(lanes)
@@ -50,13 +50,11 @@ class LaneQueue:
 
     def extend(self, receipt_handles: Sequence[str], *, visibility_s: int) -> list[str]:
         """Hide messages for `visibility_s` from now; return the handles that failed."""
-        return self._by_lane(
-            receipt_handles, lambda lane, handles: self._lanes[lane].extend(handles, visibility_s=visibility_s)
-        )
+        return self._group.extend(receipt_handles, visibility_s=visibility_s)
 
     def delete(self, receipt_handles: Sequence[str]) -> list[str]:
         """Acknowledge messages; return the handles that failed."""
-        return self._by_lane(receipt_handles, lambda lane, handles: self._lanes[lane].delete(handles))
+        return self._group.delete(receipt_handles)
 
     def backlog(self) -> Backlog:
         """Count what waits and what is out, in all lanes together."""
@@ -82,7 +80,8 @@ class LaneQueue:
         failures: list[RetryableError] = []
         for lane in order:
             try:
-                got = self._lanes[lane].receive(
+                got = self._group.receive(
+                    lane,
                     max_messages=max_messages - len(deliveries),
                     wait_s=wait_s if lane is order[-1] and not deliveries else 0,
                 )
@@ -92,40 +91,9 @@ class LaneQueue:
             if got and not deliveries and not wait_s:
                 with self._lock:
                     self._turns.take(lane)
-            deliveries += [_of_lane(lane, delivery) for delivery in got]
+            deliveries += got
             if len(deliveries) >= max_messages:
                 break
         if failures and not deliveries:
             raise failures[0]
         return deliveries
-
-    def _by_lane(
-        self, receipt_handles: Sequence[str], call: Callable[[Priority, Sequence[str]], list[str]]
-    ) -> list[str]:
-        """Make a call for the handles of each lane; return those that failed.
-
-        A call that fails as a whole has failed for its handles, unless all do.
-        """
-        handles: dict[Priority, list[str]] = defaultdict(list)
-        failed: list[str] = []
-        for receipt_handle in receipt_handles:
-            lane, _, handle = receipt_handle.partition(":")
-            if lane in self._lanes:
-                handles[Priority(lane)].append(handle)
-            else:
-                failed.append(receipt_handle)
-        failures: list[RetryableError] = []
-        for each, of_lane in handles.items():
-            try:
-                refused = call(each, of_lane)
-            except RetryableError as error:
-                failures.append(error)
-                refused = of_lane
-            failed += [f"{each}:{handle}" for handle in refused]
-        if failures and len(failures) == len(handles):
-            raise failures[0]
-        return failed
-
-
-def _of_lane(lane: Priority, delivery: Delivery) -> Delivery:
-    return replace(delivery, receipt_handle=f"{lane}:{delivery.receipt_handle}")

@@ -1,11 +1,11 @@
 """Engines by name. Modules are named as strings, so that importing the catalogue loads no model library."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Final
 
 from asr_queue.errors import EngineLoadError
-from gpu_worker.engine import EngineSettings, SpeechEngine, VoiceEngine
+from gpu_worker.engine import EngineSettings, Samples, SpeechEngine, VoiceEngine
 
 SPEECH_ENGINES: Final = {
     "echo": "gpu_worker.engines.echo:EchoEngine",
@@ -39,6 +39,20 @@ def create_voice(name: str, settings: EngineSettings) -> VoiceEngine:
     """
     engine: VoiceEngine = _class_of(name, VOICE_ENGINES)(settings)
     return engine
+
+
+def hearing() -> Callable[[Samples], bool]:
+    """Return what tells speech from other sounds at 16 kHz, for the samples of voices; safe to call from any thread.
+
+    Raises:
+        EngineLoadError: its library is not installed.
+    """
+    try:
+        finder: Any = import_module("gpu_worker.engines.speech").SpeechFinder()
+    except ImportError as error:
+        raise EngineLoadError(f"Samples of voices are checked by a package that is not installed: {error}.") from error
+    hears: Callable[[Samples], bool] = finder.hears
+    return hears
 
 
 def _class_of(name: str, catalog: Mapping[str, str]) -> Any:

@@ -1,8 +1,13 @@
 """The meeting point of the stages that prepare and the one that infers: micro-batches, formed as late as possible."""
 
 import threading
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final, TypeAlias
 
+from asr_queue.domain.items import Operation
 from gpu_worker.pipeline.turns import Turns
 from gpu_worker.work import Chunk, Prepared
 
@@ -12,41 +17,60 @@ _MOST_WAITING_S: Final = 1800.0
 """Audio that may wait beyond the longest item, in seconds: 115 MB of mapped samples at 16 kHz."""
 
 
-class MicroBatcher:
-    """Items on their way to the engine, from their receipt on; safe to use from several threads.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtHand:
+    """What the worker has of one operation: items that are being prepared, and chunks that are ready."""
 
-    What the engine takes next is decided at the moment it asks, so that everything ready by then has its chance; the
-    decision takes microseconds, and the engine never waits while a chunk does, the linger aside.
+    expected: int
+    """Items."""
+    ready: int
+    """Chunks; with `expected` together more than nothing."""
+    oldest_sent_at: datetime | None
+    """When the message was sent whose item has waited longest; None where nothing is ready."""
+
+
+ChoosePass: TypeAlias = Callable[[Mapping[Operation, AtHand]], Operation]
+"""Says whose chunks go next, of the operations that have anything at hand: at least one."""
+
+
+class MicroBatcher:
+    """Items on their way to the engines, from their receipt on; safe to use from several threads.
+
+    What goes next is decided at the moment the device is free, so that everything ready by then has its chance; the
+    decision takes microseconds, and the device never waits while a chunk does, the linger aside, and the choice to wait
+    for an operation that has items in preparation. A micro-batch is of one operation.
     """
 
-    def __init__(self, *, most: int) -> None:
-        """Take how many chunks a micro-batch may hold."""
-        self._most = most
-        self._expected: set[str] = set()
-        self._turns = Turns()
+    def __init__(self, *, most: Mapping[Operation, int], choose: ChoosePass) -> None:
+        """Take how many chunks a micro-batch of each operation may hold, and who decides between them."""
+        self._most = dict(most)
+        self._choose = choose
+        self._expected: dict[str, Operation] = {}
+        self._turns = {operation: Turns() for operation in most}
         self._is_closed = False
         self._changed = threading.Condition()
 
-    def expect(self, key: str) -> bool:
+    def expect(self, key: str, operation: Operation) -> bool:
         """Announce an item that is going to be prepared; False, where the line is closed."""
         with self._changed:
             if not self._is_closed:
-                self._expected.add(key)
+                self._expected[key] = operation
             return not self._is_closed
 
     def put(self, prepared: Prepared) -> None:
         """Let an announced item's chunks wait for their turn; nothing happens where the line is closed."""
         with self._changed:
-            self._expected.discard(prepared.claimed.key)
+            self._expected.pop(prepared.claimed.key, None)
             if not self._is_closed:
-                self._turns.add(prepared.chunks)
+                self._turns[prepared.claimed.item.operation].add(prepared.chunks)
             self._changed.notify_all()
 
     def withdraw(self, key: str) -> None:
         """Forget an item, announced or waiting: it ended, and no more of it may be passed on."""
         with self._changed:
-            self._expected.discard(key)
-            self._turns.drop(key)
+            self._expected.pop(key, None)
+            for turns in self._turns.values():
+                turns.drop(key)
             self._changed.notify_all()
 
     def wait_for_room(self) -> None:
@@ -61,10 +85,13 @@ class MicroBatcher:
         """Wait for chunks and return the next micro-batch; None, once the line is closed."""
         with self._changed:
             while not self._is_closed:
-                self._changed.wait_for(lambda: self._is_closed or len(self._turns))
-                self._changed.wait_for(self._is_worth_going, _LINGER_S)
-                if len(self._turns):
-                    micro_batch = tuple(self._turns.take(self._most))
+                self._changed.wait_for(lambda: self._is_closed or any(map(len, self._turns.values())))
+                if self._is_closed:
+                    break
+                operation = self._choose(self._at_hand())
+                self._changed.wait_for(partial(self._is_worth_going, operation), _LINGER_S)
+                if len(self._turns[operation]):
+                    micro_batch = tuple(self._turns[operation].take(self._most[operation]))
                     self._changed.notify_all()
                     return micro_batch
             return None
@@ -73,15 +100,29 @@ class MicroBatcher:
         """Close the line; return the keys of all items that are announced or have chunks left in it."""
         with self._changed:
             self._is_closed = True
-            rest = [*self._turns.keys(), *self._expected]
+            rest = [key for turns in self._turns.values() for key in turns.keys()]  # noqa: SIM118 - no mapping
+            for turns in self._turns.values():
+                for key in turns.keys():  # noqa: SIM118
+                    turns.drop(key)
+            rest += self._expected
             self._expected.clear()
-            for key in rest:
-                self._turns.drop(key)
             self._changed.notify_all()
             return rest
 
-    def _has_room(self) -> bool:
-        return self._is_closed or self._turns.audio_beyond_longest_s() < _MOST_WAITING_S
+    def _at_hand(self) -> dict[Operation, AtHand]:
+        expected = list(self._expected.values())
+        return {
+            operation: AtHand(
+                expected=expected.count(operation), ready=len(turns), oldest_sent_at=turns.oldest_sent_at()
+            )
+            for operation, turns in self._turns.items()
+            if len(turns) or operation in expected
+        }
 
-    def _is_worth_going(self) -> bool:
-        return self._is_closed or len(self._turns) >= self._most or not self._expected
+    def _has_room(self) -> bool:
+        waiting_s = sum(turns.audio_beyond_longest_s() for turns in self._turns.values())
+        return self._is_closed or waiting_s < _MOST_WAITING_S
+
+    def _is_worth_going(self, operation: Operation) -> bool:
+        is_full = len(self._turns[operation]) >= self._most[operation]
+        return self._is_closed or is_full or operation not in self._expected.values()

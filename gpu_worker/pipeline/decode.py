@@ -34,13 +34,14 @@ class Decoder:
             folder: an empty folder for files under way; room for 64 KB a second of audio.
             processes: files decoded at the same time.
             timeout_s: after that long a process is killed, and its file refused.
-            sample_rate_hz: rate of the samples.
+            sample_rate_hz: usual rate of the samples.
             max_audio_s: the longest audio that is accepted.
         """
         self._folder = folder
         self._processes = processes
         self._timeout_s = timeout_s
-        self._bounds = {"sample_rate_hz": sample_rate_hz, "max_audio_s": max_audio_s}
+        self._sample_rate_hz = sample_rate_hz
+        self._max_audio_s = max_audio_s
         self._numbers = count()
         self._lock = threading.Lock()
         self._is_closed = False
@@ -55,8 +56,12 @@ class Decoder:
     ) -> None:
         self.close()
 
-    def decode(self, data: bytes) -> Samples:
+    def decode(self, data: bytes, *, sample_rate_hz: int | None = None) -> Samples:
         """Decode a file of any kind, rate and number of channels.
+
+        Args:
+            data: the file.
+            sample_rate_hz: rate of the samples, where another one than the usual is wanted.
 
         Returns:
             Mono samples, mapped from a file that has no name any more: changes to them stay private.
@@ -71,7 +76,7 @@ class Decoder:
         source, target = self._folder / f"{number}.in", self._folder / f"{number}.out"
         try:
             source.write_bytes(data)
-            outcome = self._in_child(source, target)
+            outcome = self._in_child(source, target, sample_rate_hz or self._sample_rate_hz)
             if isinstance(outcome, Refusal):
                 raise CallerError(outcome.code, outcome.message)
             return np.asarray(np.memmap(target, dtype=np.float32, mode="c", shape=(outcome,)))
@@ -89,9 +94,9 @@ class Decoder:
             future.cancel()
         _end(pool)
 
-    def _in_child(self, source: Path, target: Path) -> int | Refusal:
+    def _in_child(self, source: Path, target: Path, sample_rate_hz: int) -> int | Refusal:
         for _ in range(2):
-            pool, future = self._schedule(source, target)
+            pool, future = self._schedule(source, target, sample_rate_hz)
             try:
                 outcome: int | Refusal = future.result()
             except TimeoutError as error:
@@ -110,16 +115,15 @@ class Decoder:
                 self._under_way.discard(future)
         raise RetryableError("decoder_unavailable", "The decoding processes ended while the file was waiting.")
 
-    def _schedule(self, source: Path, target: Path) -> tuple[ProcessPool, "ProcessFuture[Any]"]:
+    def _schedule(self, source: Path, target: Path, sample_rate_hz: int) -> tuple[ProcessPool, "ProcessFuture[Any]"]:
         with self._lock:
             if self._is_closed:
                 raise RetryableError("worker_stopping", "The worker is stopping.")
             if not self._pool.active:
                 _end(self._pool)
                 self._pool = self._new_pool()
-            future = self._pool.schedule(
-                decode_file, args=(source, target), kwargs=self._bounds, timeout=self._timeout_s
-            )
+            bounds = {"sample_rate_hz": sample_rate_hz, "max_audio_s": self._max_audio_s}
+            future = self._pool.schedule(decode_file, args=(source, target), kwargs=bounds, timeout=self._timeout_s)
             self._under_way.add(future)
             return self._pool, future
 

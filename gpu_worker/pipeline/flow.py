@@ -2,14 +2,18 @@
 
     receive ──▶ prepare ──▶ MicroBatcher ──▶ infer ──▶ assemble ──▶ publish ──▶ record and ack
     1 thread    8 threads                    1 thread  1 thread     8 threads   1 thread
-                └ decoding processes         └ owns the engine
+                └ decoding processes         └ owns the device
+
+    What of it differs between operations is in their families (families.py); which of them is received from, and whose
+    chunks go next, Dispatch decides.
 
     beside them: the heartbeat, which keeps every lease, the watchdog, which limits every pass, and the reports that
     the worker makes on itself.
 
-What is in the pipe is bounded where it enters: receive pauses while three micro-batches of items are held, so the
-queues need no bound of their own and no stage can block another one. A failed item is a value that skips to assemble
-and goes on from there. Memory: files while they are fetched, and samples in mapped files (MicroBatcher.wait_for_room).
+What is in the pipe is bounded where it enters: receive pauses while three micro-batches of an operation are held, so
+the queues need no bound of their own and no stage can block another one. A failed item is a value that skips to
+assemble and goes on from there. Memory: files while they are fetched, and samples in mapped files
+(MicroBatcher.wait_for_room).
 """
 
 import logging
@@ -19,28 +23,32 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
-from asr_queue.errors import AsrQueueError, RetryableError
-from asr_queue.ports import Clock, ItemTable, NoticeQueue, ObjectStore, WorkerRegistry, WorkQueue
-from gpu_worker.engine import SpeechEngine
+from asr_queue.adapters.queue_group import QueueGroup
+from asr_queue.domain.items import Operation
+from asr_queue.errors import AsrQueueError, EngineBrokenError, EngineLoadError, RetryableError
+from asr_queue.ports import Clock, ItemTable, NoticeQueue, ObjectStore, WorkerRegistry, WorkQueues
 from gpu_worker.leases import Leases
 from gpu_worker.meter import Meter
+from gpu_worker.model_host import ModelHost
 from gpu_worker.pipeline.assemble import Assembler, add_spent
 from gpu_worker.pipeline.backoff import delays_s
 from gpu_worker.pipeline.batch import MicroBatcher
 from gpu_worker.pipeline.decode import Decoder
+from gpu_worker.pipeline.dispatch import Choose, Dispatch
+from gpu_worker.pipeline.families import Family
 from gpu_worker.pipeline.infer import infer
 from gpu_worker.pipeline.pass_watch import PassWatch
-from gpu_worker.pipeline.prepare import prepare
 from gpu_worker.pipeline.publish import Ended, Publisher
-from gpu_worker.pipeline.receive import claim, receive
+from gpu_worker.pipeline.receive import claim, hold
 from gpu_worker.pipeline.scratch import scratch_folder
 from gpu_worker.protection import TaskProtection
 from gpu_worker.reporting import keep_reporting
+from gpu_worker.scheduler import choose
 from gpu_worker.settings import WorkerSettings
-from gpu_worker.work import Assembled, Chunk, Claimed, Failed, Received, Recognised
+from gpu_worker.work import Assembled, Chunk, Claimed, Failed, Processed, Received
 
 _logger = logging.getLogger(__name__)
 
@@ -55,6 +63,8 @@ _RECEIVED_AT_ONCE: Final = 10
 """Most that SQS hands out (ReceiveMessage reference)."""
 _LONG_POLL_S: Final = 2
 """A stopping worker must wait for its last receive, or what that brings stays hidden. 30 calls a minute when idle."""
+_SHORT_POLL_S: Final = 1
+"""With several operations: so long the others are not looked at."""
 _LAST_RECEIVE_S: Final = 5.0
 """How long a stopping worker waits for that; a queue that does not answer must not keep it."""
 _LAST_REPORT_S: Final = 2.0
@@ -72,26 +82,43 @@ class Flow:
     def __init__(
         self,
         *,
-        engine: SpeechEngine,
+        families: Sequence[Family],
         store: ObjectStore,
-        work_queue: WorkQueue,
+        queues: WorkQueues,
         table: ItemTable,
         registry: WorkerRegistry,
         clock: Clock,
         settings: WorkerSettings,
         notice_queue: NoticeQueue | None = None,
         protection: TaskProtection | None = None,
+        policy: Choose = choose,
     ) -> None:
-        self._engine = engine
+        """Take what the pipe is made of.
+
+        Args:
+            families: of the operations to take, at least one.
+            store: where recordings are, and results go.
+            queues: those of the families' operations at least.
+            table: where items and files are.
+            registry: who is told of this worker.
+            clock: says when things happen.
+            settings: of the worker.
+            notice_queue: who learns of finished batches at once.
+            protection: keeps ECS from ending the task while anything is held.
+            policy: which operation's turn it is.
+        """
+        self._families = {family.operation: family for family in families}
         self._store = store
-        self._work_queue = work_queue
         self._table = table
         self._registry = registry
         self._notice_queue = notice_queue
         self._clock = clock
         self._settings = settings
         self._protection = protection
-        self._most_chunks = min(settings.micro_batch, engine.limits.max_micro_batch)
+        self._most_chunks = {
+            operation: min(settings.micro_batch, family.engine.limits.max_micro_batch)
+            for operation, family in self._families.items()
+        }
 
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._may_receive = threading.Event()
@@ -99,12 +126,23 @@ class Flow:
         self._finished = threading.Event()
         self._is_broken = False
 
-        self._leases = Leases(work_queue, visibility_timeout_s=settings.visibility_timeout_s)
+        mine = {operation: queues[operation] for operation in self._families}
+        self._queues = QueueGroup(mine)
+        self._leases = Leases(self._queues, visibility_timeout_s=settings.visibility_timeout_s)
         self._preparing = ThreadPoolExecutor(_IO_THREADS, thread_name_prefix="prepare")
-        self._batcher = MicroBatcher(most=self._most_chunks)
+        self._host = ModelHost(
+            {operation: family.engine for operation, family in self._families.items()},
+            memory_bytes=settings.device_memory_bytes,
+        )
+        self._dispatch = Dispatch(mine, self._host, clock=clock, bound_s=settings.family_wait_s, policy=policy)
+        self._batcher = MicroBatcher(most=self._most_chunks, choose=self._dispatch.next_pass)
         self._watch = PassWatch()
-        self._meter = Meter(engine=settings.engine, micro_batch_max=self._most_chunks, clock=clock)
-        self._results: queue.SimpleQueue[Recognised | Failed | None] = queue.SimpleQueue()
+        self._meter = Meter(
+            engine=" ".join(filter(None, [settings.engine, settings.voice_engine])),
+            micro_batch_max=max(self._most_chunks.values()),
+            clock=clock,
+        )
+        self._results: queue.SimpleQueue[Processed[Any, Any] | Failed | None] = queue.SimpleQueue()
         self._publishing = ThreadPoolExecutor(_IO_THREADS, thread_name_prefix="publish")
         self._ended: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
         self._publisher = Publisher(
@@ -124,7 +162,7 @@ class Flow:
         self._wake.put(None)
 
     def run(self) -> int:
-        """Load the engine, take work until stopped, and return the exit status: 0, or 1 where a stage died.
+        """Load the models, take work until stopped, and return the exit status: 0, or 1 where a stage died.
 
         On the way out, what is not in the pass that runs is handed back at once; the pass ends, and its items are
         published and acknowledged. A pass that exceeds its limit ends the process with status 75.
@@ -136,7 +174,7 @@ class Flow:
                 folder,
                 processes=settings.decode_processes,
                 timeout_s=settings.decode_timeout_s,
-                sample_rate_hz=self._engine.limits.sample_rate_hz,
+                sample_rate_hz=next(iter(self._families.values())).engine.limits.sample_rate_hz,
                 max_audio_s=settings.max_audio_s,
             ) as decoder,
         ):
@@ -200,31 +238,48 @@ class Flow:
     # -- receive and prepare -----------------------------------------------------------------------------------
 
     def _receive(self, decoder: Decoder) -> None:
-        at_once = min(_RECEIVED_AT_ONCE, self._most_chunks)
-        most = _MICRO_BATCHES_HELD * self._most_chunks
         waits_s = delays_s()
         self._may_receive.wait()
         while not self._stopping.is_set():
             self._show_progress()
-            if not self._leases.wait_for_room(at_once, most=most, timeout_s=_WATCH_S):
-                continue
             try:
-                received = receive(self._work_queue, self._leases, max_messages=at_once, wait_s=_LONG_POLL_S)
+                operation = self._dispatch.next_queue()
+                if not self._has_room(operation):
+                    continue
+                received = self._receive_from(operation)
             except RetryableError as error:
                 _logger.warning("receive_failed", extra={"code": error.code})
                 self._stopping.wait(next(waits_s))
                 continue
             waits_s = delays_s()
             for one in received:
-                self._admit(one, decoder)
+                self._admit(one, operation, decoder)
+
+    def _has_room(self, operation: Operation) -> bool:
+        most_chunks = self._most_chunks[operation]
+        # What is fetched while another model is on the device would be hidden from workers that have the right one.
+        micro_batches = _MICRO_BATCHES_HELD if self._dispatch.is_current(operation) else 1
+        return self._leases.wait_for_room(
+            min(_RECEIVED_AT_ONCE, most_chunks),
+            most=micro_batches * most_chunks,
+            timeout_s=_WATCH_S,
+            prefix=f"{operation}:",
+        )
+
+    def _receive_from(self, operation: Operation) -> list[Received]:
+        at_once = min(_RECEIVED_AT_ONCE, self._most_chunks[operation])
+        wait_s = _LONG_POLL_S if len(self._families) == 1 else _SHORT_POLL_S
+        deliveries = self._queues.receive(operation, max_messages=at_once, wait_s=wait_s)
+        self._dispatch.received(operation, deliveries, wanted=at_once)
+        return hold(deliveries, self._leases)
 
     def _show_progress(self) -> None:
         """Say that work is taken: the file's time is what `gpu_worker.health` looks at."""
         if self._settings.ready_file is not None:
             self._settings.ready_file.touch()
 
-    def _admit(self, received: Received, decoder: Decoder) -> None:
-        if self._batcher.expect(received.delivery.receipt_handle):
+    def _admit(self, received: Received, operation: Operation, decoder: Decoder) -> None:
+        if self._batcher.expect(received.delivery.receipt_handle, operation):
             self._preparing.submit(self._prepare, received, decoder)
         else:
             self._leases.give_back([received.delivery.receipt_handle], visibility_s=0)
@@ -248,7 +303,8 @@ class Flow:
                 self._leases.acknowledge([key])
                 return
             work = claimed
-            self._batcher.put(prepare(claimed, store=self._store, decoder=decoder, engine=self._engine))
+            family = self._families[claimed.item.operation]
+            self._batcher.put(family.prepare(claimed, store=self._store, decoder=decoder))
         except AsrQueueError as error:
             self._fail(work, error)
         except Exception:
@@ -267,26 +323,37 @@ class Flow:
     # -- infer -------------------------------------------------------------------------------------------------
 
     def _infer(self) -> None:
-        self._engine.load()
+        self._host.load()
         self._show_progress()
-        _logger.info("worker_ready", extra={"engine": self._settings.engine, "micro_batch": self._most_chunks})
+        _logger.info(
+            "worker_ready", extra={"engine": self._settings.engine, "voice_engine": self._settings.voice_engine}
+        )
         self._may_receive.set()
         idle_since_s = time.monotonic()
         while (chunks := self._batcher.take()) is not None:
             self._run_pass(chunks, idle_s=time.monotonic() - idle_since_s)
             idle_since_s = time.monotonic()
-        self._engine.unload()
+        self._host.unload()
 
     def _run_pass(self, chunks: Sequence[Chunk], *, idle_s: float) -> None:
         audio_s = sum(chunk.duration_s for chunk in chunks)
+        operation = chunks[0].operation
         self._watch.start(chunk.claimed.key for chunk in chunks)
+        try:
+            swap_s = self._host.admit(operation)
+        except EngineLoadError as error:
+            self._watch.stop()
+            self._hand_back(chunks, error)
+            return
         self._meter.pass_began()
-        outcomes = infer(chunks, self._engine)
+        began_s = time.monotonic()
+        outcomes = infer(chunks, self._families[operation].engine, make_room=lambda: self._host.make_room(operation))
+        self._dispatch.pass_ended(operation, pass_s=time.monotonic() - began_s)
         self._meter.pass_ended(audio_s=audio_s, chunks=len(chunks))
         run_s = self._watch.stop()
         failed: dict[str, Failed] = {}
         for outcome in outcomes:
-            if isinstance(outcome, Recognised):
+            if isinstance(outcome, Processed):
                 self._results.put(outcome)
             else:
                 before = failed.get(outcome.claimed.key)
@@ -301,7 +368,9 @@ class Flow:
                 "micro_batch_id": str(uuid4()),
                 "item_ids": sorted({chunk.claimed.item.item_id for chunk in chunks}),
                 "chunks": len(chunks),
-                "fill": len(chunks) / self._most_chunks,
+                "operation": operation,
+                "swap_s": swap_s,
+                "fill": len(chunks) / self._most_chunks[operation],
                 "failed": len(failed),
                 "audio_s": audio_s,
                 "longest_s": max(chunk.duration_s for chunk in chunks),
@@ -310,15 +379,36 @@ class Flow:
             },
         )
 
+    def _hand_back(self, chunks: Sequence[Chunk], error: EngineLoadError) -> None:
+        """Let the items of chunks whose model cannot be had come again: to this worker, or to a better one.
+
+        Raises:
+            EngineBrokenError: no model can be had any more.
+        """
+        unavailable = RetryableError(error.code, error.message)
+        for claimed in {chunk.claimed.key: chunk.claimed for chunk in chunks}.values():
+            self._batcher.withdraw(claimed.key)
+            self._results.put(Failed(claimed=claimed, error=unavailable))
+        if not self._host.usable() and not self._host.resident():
+            raise EngineBrokenError("None of the engines can be loaded any more.")
+
     # -- assemble, publish, record -----------------------------------------------------------------------------
 
     def _assemble(self) -> None:
-        assembler = Assembler()
+        assembler = Assembler[Assembled](lambda parts: self._families[parts[0].chunk.operation].join(parts))
         while (result := self._results.get()) is not None:
             if isinstance(result, Failed):
                 self._publishing.submit(self._publish, assembler.drop(result))
-            elif (assembled := assembler.add(result)) is not None:
-                self._publishing.submit(self._publish, assembled)
+                continue
+            claimed = result.chunk.claimed
+            try:
+                assembled = assembler.add(result)
+            except Exception:
+                _logger.exception("assemble_bug", extra={"item_id": claimed.item.item_id})
+                self._publishing.submit(self._publish, Failed(claimed=claimed, error=_BUG))
+            else:
+                if assembled is not None:
+                    self._publishing.submit(self._publish, assembled)
 
     def _publish(self, end: Assembled | Failed) -> None:
         try:
@@ -365,7 +455,9 @@ class Flow:
 
     def _report(self) -> None:
         keep_reporting(
-            self._registry, lambda: self._meter.report(held_items=len(self._leases.held())), until=self._finished
+            self._registry,
+            lambda: self._meter.report(held_items=len(self._leases.held()), host=self._host.report()),
+            until=self._finished,
         )
 
     def _keep_protection(self, protection: TaskProtection) -> None:

@@ -2,27 +2,33 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any, TypeAlias
 
 from asr_queue.errors import AsrQueueError, CallerError, EngineBrokenError, EngineOutOfMemoryError, RetryableError
-from gpu_worker.engine import Done, SpeechEngine, SpeechInput
-from gpu_worker.work import Chunk, Failed, Recognised
+from gpu_worker.engine import Done, Engine
+from gpu_worker.work import Chunk, Failed, Processed
 
 _logger = logging.getLogger(__name__)
 
+Outcome: TypeAlias = Processed[Any, Any] | Failed
 
-def infer(chunks: Sequence[Chunk], engine: SpeechEngine) -> list[Recognised | Failed]:
-    """Recognise a micro-batch: one outcome a chunk, in order, whatever the engine does.
 
-    - Out of memory: each half is tried by itself, down to a chunk that does not fit alone; its item ends `error`.
+def infer(
+    chunks: Sequence[Chunk], engine: Engine[Any, Any], *, make_room: Callable[[], bool] = lambda: False
+) -> list[Outcome]:
+    """Process a micro-batch, all of one operation: one outcome a chunk, in order, whatever the engine does.
+
+    - Out of memory: where `make_room` can make some, all is tried again; else each half is tried by itself, down to a
+      chunk that does not fit alone; its item ends `error`.
     - Any other exception is a bug: each chunk is tried alone, and one that raises again makes its item come again.
 
     What each pass took, one that failed too, is shared among its chunks by the length of their audio: the outcomes'
     `device_s` come to the time of all passes.
 
     Raises:
-        EngineBrokenError: no chunk can be recognised in this process; to try on would cost every item its attempts.
+        EngineBrokenError: no chunk can be processed in this process; to try on would cost every item its attempts.
     """
     began_s = time.monotonic()
     try:
@@ -31,7 +37,9 @@ def infer(chunks: Sequence[Chunk], engine: SpeechEngine) -> list[Recognised | Fa
     except EngineOutOfMemoryError as error:
         pass_s = time.monotonic() - began_s
         _logger.warning("engine_out_of_memory", extra={"chunks": len(chunks)})
-        if len(chunks) == 1:
+        if make_room():
+            outcomes = infer(chunks, engine)
+        elif len(chunks) == 1:
             outcomes = [_alone(chunks[0], _too_large(chunks[0], error))]
         else:
             middle = len(chunks) // 2
@@ -56,19 +64,10 @@ def infer(chunks: Sequence[Chunk], engine: SpeechEngine) -> list[Recognised | Fa
 _BUG = RetryableError("engine_bug", "The engine failed at this item alone.")
 
 
-def _pass(chunks: Sequence[Chunk], engine: SpeechEngine) -> list[Recognised | Failed]:
-    inputs = [
-        SpeechInput(
-            samples=chunk.samples,
-            language=chunk.claimed.item.language,
-            want_words=chunk.claimed.item.return_timestamps,
-            prompt=chunk.claimed.item.prompt,
-            has_speech=chunk.has_speech,
-        )
-        for chunk in chunks
-    ]
+def _pass(chunks: Sequence[Chunk], engine: Engine[Any, Any]) -> list[Outcome]:
+    inputs = [chunk.engine_input() for chunk in chunks]
     return [
-        Recognised(chunk=chunk, recognition=outcome.value, micro_batch=len(chunks))
+        Processed(chunk=chunk, output=outcome.value, micro_batch=len(chunks))
         if isinstance(outcome, Done)
         else Failed(claimed=chunk.claimed, error=outcome.error, micro_batch=len(chunks))
         for chunk, outcome in zip(chunks, engine.run(inputs), strict=True)
@@ -81,5 +80,6 @@ def _alone(chunk: Chunk, error: AsrQueueError) -> Failed:
 
 def _too_large(chunk: Chunk, error: AsrQueueError) -> CallerError:
     return CallerError(
-        error.code, f"The engine ran out of memory on {chunk.duration_s:.1f} s of this audio, though it was alone."
+        error.code,
+        f"The engine ran out of memory on {chunk.duration_s:.1f} s of this item's audio, though it was alone.",
     )

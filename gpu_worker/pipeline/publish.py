@@ -4,23 +4,16 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from asr_queue.domain.items import ItemError
-from asr_queue.domain.languages import NAMES
-from asr_queue.domain.transcript import Word
 from asr_queue.errors import AsrQueueError, CallerError, RetryableError
 from asr_queue.ports import Clock, ItemTable, NoticeQueue, ObjectStore
 from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
-from asr_queue.wire.transcript import Transcript, TranscriptWord
 from gpu_worker.leases import Leases
 from gpu_worker.pipeline.backoff import hidden_s, persist
 from gpu_worker.work import Assembled, Claimed, Failed, Received
 
 _logger = logging.getLogger(__name__)
-
-_DIGITS: Final = 3
-"""Of seconds and probabilities; more would be made up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +61,7 @@ class Publisher:
         self._notices = notices
 
     def write(self, end: Assembled | Failed) -> Ended | None:
-        """Write an item's transcript under a key of its attempt, and return what is to be recorded.
+        """Write an item's result under a key of its attempt, and return what is to be recorded.
 
         None where the item has no outcome, because it or its result must be tried again: then its message was given
         back already, to come again after a while.
@@ -81,9 +74,10 @@ class Publisher:
             error = ItemError(end.error.code, end.error.message)
             outcome = Outcome(item=claimed.item, error=error, device_s=end.device_s, micro_batch=end.micro_batch)
             return Ended(claimed=claimed, outcome=outcome)
+        data = end.render()
         try:
             size_bytes = persist(
-                lambda: write_result(claimed.item, transcript(end).to_json(), store=self._store),
+                lambda: write_result(claimed.item, data, store=self._store),
                 patience_s=self._patience_s,
                 stopping=self._stopping,
             )
@@ -140,30 +134,6 @@ class Publisher:
                 "visibility_s": visibility_s,
             },
         )
-
-
-def transcript(assembled: Assembled) -> Transcript:
-    """Give an item's text its shape on the wire."""
-    words = assembled.words
-    return Transcript(
-        text=assembled.text,
-        language=None if assembled.language is None else NAMES.get(assembled.language, assembled.language),
-        language_probability=_rounded(assembled.language_probability),
-        duration=round(assembled.audio_s, _DIGITS),
-        timestamps=None if words is None else [_on_the_wire(word) for word in words],
-        timestamps_unavailable=assembled.timestamps_unavailable,
-        no_speech=not assembled.text,
-        truncated=assembled.is_truncated,
-        repetition=assembled.is_repetitive,
-    )
-
-
-def _on_the_wire(word: Word) -> TranscriptWord:
-    return TranscriptWord(start=word.start_s, end=word.end_s, text=word.text, confidence=_rounded(word.confidence))
-
-
-def _rounded(share: float | None) -> float | None:
-    return None if share is None else round(share, _DIGITS)
 
 
 def _log_published(ended: Ended, *, is_ours: bool) -> None:

@@ -1,9 +1,10 @@
 """Taking messages from the queue and starting their items."""
 
 import logging
+from collections.abc import Sequence
 
 from asr_queue.errors import PoisonError
-from asr_queue.ports import Clock, ItemTable, NoticeQueue, WorkQueue
+from asr_queue.ports import Clock, Delivery, ItemTable, NoticeQueue
 from asr_queue.usecases.claim_item import claim_item
 from asr_queue.usecases.close_batch import close_batch
 from asr_queue.wire.messages import ItemMessage
@@ -13,17 +14,14 @@ from gpu_worker.work import Claimed, Received
 _logger = logging.getLogger(__name__)
 
 
-def receive(queue: WorkQueue, leases: Leases, *, max_messages: int, wait_s: int) -> list[Received]:
-    """Receive up to ten messages, and keep them hidden from now on.
+def hold(deliveries: Sequence[Delivery], leases: Leases) -> list[Received]:
+    """Read what was received, and keep them hidden from now on.
 
     A message that names no item is left alone: it comes back each time its visibility timeout ends, until SQS moves
     it to the dead-letter queue, where somebody is told.
-
-    Raises:
-        RetryableError: the queue is away.
     """
     received = []
-    for delivery in queue.receive(max_messages=max_messages, wait_s=wait_s):
+    for delivery in deliveries:
         try:
             message = ItemMessage.parse(delivery.body)
         except PoisonError as error:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
+from datetime import datetime
 
 from gpu_worker.work import Chunk
 
@@ -42,6 +43,10 @@ class Turns:
         """Seconds of audio that wait, the item with most of it left out."""
         seconds = [sum(chunk.duration_s for chunk in chunks) for chunks in self._line.values()]
         return sum(seconds) - max(seconds, default=0.0)
+
+    def oldest_sent_at(self) -> datetime | None:
+        """Return when the message was sent whose item has waited longest; None where nothing waits."""
+        return min((chunks[0].claimed.delivery.sent_at for chunks in self._line.values()), default=None)
 
     def take(self, most: int) -> list[Chunk]:
         """Remove and return the next micro-batch: 1 to `most` chunks. Something must wait."""

@@ -9,7 +9,7 @@ from asr_queue.usecases.claim_item import claim_item
 from asr_queue.usecases.manage_keys import create_key
 from asr_queue.wire.messages import ItemMessage
 from gpu_worker.leases import Leases
-from gpu_worker.pipeline.receive import claim, receive
+from gpu_worker.pipeline.receive import claim, hold
 from handlers.api import app
 from tests.api.conftest import FILE_TTL_S, System
 from tests.api.test_deletions import finish, started, sweep
@@ -146,7 +146,7 @@ def test_the_messages_that_a_cancelled_batch_has_left_cost_no_reading_of_its_ite
     cancel(system, batch_id)
     monkeypatch.setattr(system.table, "load_batch", None)
     leases = Leases(system.queue, visibility_timeout_s=30)
-    received = receive(system.queue, leases, max_messages=10, wait_s=0)
+    received = hold(system.queue.receive(max_messages=10, wait_s=0), leases)
     assert len(received) == 9
     for one in received:
         assert claim(one, table=system.table, clock=system.clock, file_ttl_s=FILE_TTL_S) is None

@@ -11,7 +11,8 @@ from asr_queue.domain.items import Item, Operation
 from asr_queue.domain.transcript import Word
 from asr_queue.ports import Delivery
 from gpu_worker.engine import Recognition, Samples
-from gpu_worker.work import Chunk, Claimed, Recognised
+from gpu_worker.pipeline.transcripts import Recognised
+from gpu_worker.work import Claimed, Processed, SpeechChunk
 
 RATE_HZ = 16_000
 TITLE = "Gespräch"
@@ -95,10 +96,10 @@ def claimed(
     )
 
 
-def chunks_of(work: Claimed, *durations_s: float, samples: Samples | None = None) -> tuple[Chunk, ...]:
+def chunks_of(work: Claimed, *durations_s: float, samples: Samples | None = None) -> tuple[SpeechChunk, ...]:
     """Chunks of these durations, end to end; their samples are a single one unless given."""
     return tuple(
-        Chunk(
+        SpeechChunk(
             claimed=work,
             position=position,
             of=len(durations_s),
@@ -110,6 +111,8 @@ def chunks_of(work: Claimed, *durations_s: float, samples: Samples | None = None
     )
 
 
-def recognised(chunk: Chunk, text: str, *words: tuple[float, float, str], language: str | None = "en") -> Recognised:
+def recognised(
+    chunk: SpeechChunk, text: str, *words: tuple[float, float, str], language: str | None = "en"
+) -> Recognised:
     said = tuple(Word(*word) for word in words) if chunk.claimed.item.return_timestamps else None
-    return Recognised(chunk=chunk, recognition=Recognition(text=text, language=language, words=said))
+    return Processed(chunk=chunk, output=Recognition(text=text, language=language, words=said))

@@ -16,10 +16,15 @@ from asr_queue.errors import RetryableError
 from asr_queue.usecases.accept_upload import accept_upload
 from asr_queue.usecases.submit_batch import submit_batch
 from asr_queue.wire.api import SubmitItem, SubmitRequest
-from gpu_worker.engine import EngineSettings, SpeechEngine
+from gpu_worker.engine import EngineSettings, SpeechEngine, VoiceEngine
 from gpu_worker.engines.echo import EchoEngine
+from gpu_worker.pipeline.dispatch import Choose
+from gpu_worker.pipeline.families import Family
 from gpu_worker.pipeline.flow import Flow
+from gpu_worker.pipeline.speak import Speak
+from gpu_worker.pipeline.transcribe import Transcribe
 from gpu_worker.protection import TaskProtection
+from gpu_worker.scheduler import choose
 from gpu_worker.settings import WorkerSettings
 
 
@@ -105,8 +110,15 @@ class Rig:
     """Upload, submit, run a worker, look at what came of it. Time stands still unless the clock is advanced."""
 
     def __init__(
-        self, engine: SpeechEngine | None = None, *, protection: TaskProtection | None = None, **settings
+        self,
+        engine: SpeechEngine | None = None,
+        *,
+        voice_engine: VoiceEngine | None = None,
+        protection: TaskProtection | None = None,
+        policy: Choose = choose,
+        **settings,
     ) -> None:
+        self.policy = policy
         self.protection = protection
         self.engine = RecordingEngine() if engine is None else engine
         self.clock = ManualClock()
@@ -119,7 +131,14 @@ class Rig:
             transcribe_queue_url="queue",
             **{"decode_processes": 1, "visibility_timeout_s": 3, "heartbeat_s": 0.1, **settings},
         )
-        self.queue = ImpatientQueue(self.clock, visibility_timeout_s=self.settings.visibility_timeout_s)
+        self.queues = {
+            operation: ImpatientQueue(self.clock, visibility_timeout_s=self.settings.visibility_timeout_s)
+            for operation in Operation
+        }
+        self.queue = self.queues[Operation.TRANSCRIBE]
+        self.families: list[Family] = [Transcribe(self.engine)]
+        if voice_engine is not None:
+            self.families.append(Speak(voice_engine, hears=lambda _: True))
 
     def submit(self, *recordings: bytes, **fields) -> str:
         """Upload recordings and submit them as one batch; return its id."""
@@ -137,21 +156,28 @@ class Rig:
             for data in recordings
         ]
         request = SubmitRequest(
-            items=[SubmitItem(operation="transcribe", ref_audio=file.file_id, **fields) for file in files]
+            items=[SubmitItem(**{"operation": "transcribe", "ref_audio": file.file_id, **fields}) for file in files]
         )
-        queues = {Operation.TRANSCRIBE: self.queue}
-        return submit_batch(request, tenant="tenant", table=self.table, queues=queues, clock=self.clock).answer.batch_id
+        return submit_batch(
+            request,
+            tenant="tenant",
+            table=self.table,
+            queues=self.queues,
+            clock=self.clock,
+            operations=tuple(Operation),
+        ).answer.batch_id
 
     def flow(self) -> Flow:
         return Flow(
-            engine=self.engine,
+            families=self.families,
             store=self.store,
-            work_queue=self.queue,
+            queues=self.queues,
             table=self.table,
             registry=self.registry,
             clock=self.clock,
             settings=self.settings,
             protection=self.protection,
+            policy=self.policy,
         )
 
     @contextmanager
@@ -180,14 +206,19 @@ class Rig:
         until(lambda: all(item.status.is_final for item in self.items(batch_id)) and self.messages == 0)
         return self.items(batch_id)
 
+    def finished_items(self, batch_id: str) -> Sequence[Item]:
+        """Wait until every item of a batch is final, whatever else there is, and return the items."""
+        until(lambda: all(item.status.is_final for item in self.items(batch_id)))
+        return self.items(batch_id)
+
     def transcript(self, item: Item) -> dict:
         assert item.result_key is not None, item.error
         return json.loads(self.store.get(item.result_key))
 
     @property
     def messages(self) -> int:
-        backlog = self.queue.backlog()
-        return backlog.visible + backlog.in_flight
+        backlogs = [queue.backlog() for queue in self.queues.values()]
+        return sum(backlog.visible + backlog.in_flight for backlog in backlogs)
 
     def let_hidden_messages_come_again(self) -> None:
         self.clock.advance(61)

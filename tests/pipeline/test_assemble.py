@@ -1,12 +1,17 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asr_queue.errors import CallerError
-from gpu_worker.pipeline.assemble import Assembler, join
+from gpu_worker.engine import EngineSettings
+from gpu_worker.engines.echo import EchoEngine
+from gpu_worker.pipeline.assemble import Assembler
+from gpu_worker.pipeline.transcribe import Transcribe
+from gpu_worker.pipeline.transcripts import join
 from gpu_worker.work import Failed
 from tests.pipeline.makers import chunks_of, claimed, recognised
 
@@ -14,7 +19,7 @@ FAULT = CallerError("language_not_supported", "no")
 
 
 def test_an_item_comes_out_with_its_last_chunk_whatever_the_order():
-    assembler = Assembler()
+    assembler = Assembler(join)
     first, second, third = chunks_of(claimed("a"), 10.0, 12.0, 5.0)
     (other,) = chunks_of(claimed("b"), 3.0)
     assert assembler.add(recognised(third, "three.")) is None
@@ -25,7 +30,7 @@ def test_an_item_comes_out_with_its_last_chunk_whatever_the_order():
 
 
 def test_a_dropped_item_leaves_nothing_behind():
-    assembler = Assembler()
+    assembler = Assembler(join)
     first, second = chunks_of(claimed("a"), 10.0, 12.0)
     assembler.add(recognised(first, "One"))
     assembler.drop(Failed(claimed=first.claimed, error=FAULT))
@@ -39,13 +44,13 @@ def test_an_item_takes_what_its_chunks_cost_along():
         replace(recognised(first, "One"), device_s=0.5, micro_batch=3),
         replace(recognised(second, "two"), device_s=0.25, micro_batch=16),
     ]
-    whole = join(parts)
+    whole = Transcribe(EchoEngine(EngineSettings(cache_dir=Path()))).join(parts)
     assert (whole.device_s, whole.micro_batch) == (0.75, 16)
 
 
 def test_a_failure_takes_along_what_the_chunks_before_it_cost():
     first, second = chunks_of(claimed("a"), 10.0, 12.0)
-    assembler = Assembler()
+    assembler = Assembler(join)
     assembler.add(replace(recognised(first, "One"), device_s=0.5, micro_batch=3))
     failed = assembler.drop(Failed(claimed=second.claimed, error=FAULT, device_s=0.25, micro_batch=1))
     assert (failed.error, failed.device_s, failed.micro_batch) == (FAULT, 0.75, 3)
@@ -81,7 +86,7 @@ def test_a_language_is_as_sure_as_it_is_over_all_that_was_said():
     def probability(*said, work=chunks):
         parts = [recognised(chunk, text, language=code) for chunk, (text, code, _) in zip(work, said, strict=True)]
         sure = [
-            replace(part, recognition=replace(part.recognition, language_probability=one[2]))
+            replace(part, output=replace(part.output, language_probability=one[2]))
             for part, one in zip(parts, said, strict=True)
         ]
         return join(sure).language_probability

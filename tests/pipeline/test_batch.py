@@ -2,6 +2,7 @@ import threading
 
 import pytest
 
+from asr_queue.domain.items import Operation
 from gpu_worker.pipeline import batch as batch_module
 from gpu_worker.pipeline.batch import MicroBatcher
 from gpu_worker.work import Prepared
@@ -10,7 +11,7 @@ from tests.pipeline.makers import chunks_of, claimed
 
 def prepared(name: str, *durations_s: float) -> Prepared:
     work = claimed(name)
-    return Prepared(claimed=work, audio_s=sum(durations_s), chunks=chunks_of(work, *durations_s))
+    return Prepared(claimed=work, chunks=chunks_of(work, *durations_s))
 
 
 def taken(batcher: MicroBatcher) -> list[str]:
@@ -19,7 +20,7 @@ def taken(batcher: MicroBatcher) -> list[str]:
 
 @pytest.fixture
 def batcher() -> MicroBatcher:
-    return MicroBatcher(most=4)
+    return MicroBatcher(most={Operation.TRANSCRIBE: 4}, choose=lambda at_hand: next(iter(at_hand)))
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def no_linger_ends(monkeypatch):
 
 @pytest.mark.usefixtures("no_linger_ends")
 def test_a_full_micro_batch_goes_at_once_though_more_is_coming(batcher):
-    batcher.expect("later")
+    batcher.expect("later", Operation.TRANSCRIBE)
     for name in "abcde":
         batcher.put(prepared(name, 3.0))
     assert sorted(taken(batcher)) == ["a", "b", "c", "d"]
@@ -43,14 +44,14 @@ def test_a_lone_chunk_goes_at_once_where_nothing_else_is_coming(batcher):
 
 
 def test_company_that_is_being_prepared_is_not_waited_for_for_ever(batcher):
-    batcher.expect("handle-b")
+    batcher.expect("handle-b", Operation.TRANSCRIBE)
     batcher.put(prepared("a", 3.0))
     assert taken(batcher) == ["a"]
 
 
 @pytest.mark.usefixtures("no_linger_ends")
 def test_company_that_is_being_prepared_rides_along(batcher):
-    batcher.expect("handle-b")
+    batcher.expect("handle-b", Operation.TRANSCRIBE)
     batcher.put(prepared("a", 3.0))
     threading.Timer(0.1, lambda: batcher.put(prepared("b", 3.0))).start()
     assert sorted(taken(batcher)) == ["a", "b"]
@@ -58,7 +59,7 @@ def test_company_that_is_being_prepared_rides_along(batcher):
 
 @pytest.mark.usefixtures("no_linger_ends")
 def test_company_that_failed_is_not_waited_for(batcher):
-    batcher.expect("handle-b")
+    batcher.expect("handle-b", Operation.TRANSCRIBE)
     batcher.withdraw("handle-b")
     batcher.put(prepared("a", 3.0))
     assert taken(batcher) == ["a"]
@@ -67,10 +68,10 @@ def test_company_that_failed_is_not_waited_for(batcher):
 def test_closing_returns_what_is_announced_or_waiting_and_ends_the_taking(batcher):
     batcher.put(prepared("long", *[30.0] * 6))
     assert len(taken(batcher)) == 4
-    batcher.expect("handle-b")
+    batcher.expect("handle-b", Operation.TRANSCRIBE)
     assert sorted(batcher.close()) == ["handle-b", "handle-long"]
     assert batcher.take() is None
-    assert not batcher.expect("handle-c")
+    assert not batcher.expect("handle-c", Operation.TRANSCRIBE)
     batcher.put(prepared("b", 3.0))
     assert batcher.take() is None
     assert batcher.close() == []

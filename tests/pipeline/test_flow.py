@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from asr_queue.domain.items import ItemStatus
+from asr_queue.domain.items import ItemStatus, Operation
 from asr_queue.errors import EngineOutOfMemoryError
 from gpu_worker.pipeline.flow import Flow
 from tests.pipeline.makers import RATE_HZ, encoded, tone, wav
@@ -37,7 +37,9 @@ class LongPasses(RecordingEngine):
 
     def run(self, micro_batch):
         self.left -= len(micro_batch)
-        until(lambda: self.flow is not None and len(self.flow._batcher._turns) >= min(16, self.left))
+        until(
+            lambda: self.flow is not None and len(self.flow._batcher._turns[Operation.TRANSCRIBE]) >= min(16, self.left)
+        )
         return super().run(micro_batch)
 
 

@@ -9,7 +9,7 @@ from asr_queue.errors import CallerError, EngineOutOfMemoryError, RetryableError
 from gpu_worker.engine import Done, Limits, Recognition
 from gpu_worker.pipeline import infer as infer_module
 from gpu_worker.pipeline.infer import infer
-from gpu_worker.work import Failed, Recognised
+from gpu_worker.work import Failed, Processed
 from tests.pipeline.makers import chunks_of, claimed
 
 
@@ -45,7 +45,7 @@ def chunks(*values: float):
 
 
 def texts(outcomes) -> list[str]:
-    return [one.recognition.text if isinstance(one, Recognised) else one.error.code for one in outcomes]
+    return [one.output.text if isinstance(one, Processed) else one.error.code for one in outcomes]
 
 
 def test_what_does_not_fit_at_once_is_halved_until_it_does():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpu_worker.engine import Done
-from gpu_worker.pipeline.assemble import join
+from gpu_worker.pipeline.transcripts import join
 from tests.pipeline.makers import RATE_HZ, chunks_of, claimed, encoded, recognised, tone, wav
 from tests.pipeline.rig import RecordingEngine, Rig
 
@@ -57,7 +57,7 @@ def test_word_times_are_those_of_the_whole_text_or_none():
     first, second = chunks_of(claimed(), 10.0, 12.0)
     known = recognised(first, "One", (0.5, 1.0, "One"))
     unknown = recognised(second, "två", language="sv")
-    unknown = replace(unknown, recognition=replace(unknown.recognition, timestamps_unavailable="No Swedish."))
+    unknown = replace(unknown, output=replace(unknown.output, timestamps_unavailable="No Swedish."))
     whole = join([known, unknown])
     assert (whole.text, whole.words, whole.timestamps_unavailable) == ("One två", (), "No Swedish.")
 

@@ -43,10 +43,11 @@ from asr_queue.usecases.submit_batch import FIRST_CHECK_S, submit_batch
 from asr_queue.wire.api import SubmitItem, SubmitRequest
 from asr_queue.wire.messages import ItemMessage
 from asr_queue.wire.notes import Receipt
+from asr_queue.wire.transcript import Transcript
 from gpu_worker.leases import Leases
 from gpu_worker.pipeline import backoff
 from gpu_worker.pipeline.publish import Ended, Publisher
-from gpu_worker.pipeline.receive import claim, receive
+from gpu_worker.pipeline.receive import claim, hold
 from gpu_worker.work import Assembled, Claimed, Failed
 from tests.stateful.parts import Parts
 
@@ -379,7 +380,7 @@ class Protocol(RuleBasedStateMachine):
 
     def take(self, worker: Worker, count: int) -> None:
         try:
-            received = receive(self.faulty_queue, worker.leases, max_messages=count, wait_s=0)
+            received = hold(self.faulty_queue.receive(max_messages=count, wait_s=0), worker.leases)
         except RetryableError:
             return
         for one in received:
@@ -407,7 +408,11 @@ class Protocol(RuleBasedStateMachine):
             Failed(claimed=claimed, error=UNREADABLE)
             if fails
             else Assembled(
-                claimed=claimed, audio_s=1.0, text=text, language="en", words=None, device_s=0.5, micro_batch=1
+                claimed=claimed,
+                audio_s=1.0,
+                device_s=0.5,
+                micro_batch=1,
+                render=Transcript(text=text, language="English").to_json,
             )
         )
         ended = worker.publisher.write(end)

@@ -28,7 +28,7 @@ from gpu_worker.engines.qwen3_aligner import Qwen3Aligner
 from gpu_worker.engines.qwen3_asr import Qwen3AsrEngine
 from gpu_worker.pipeline.flow import STATUS_BROKEN
 from gpu_worker.pipeline.infer import infer
-from gpu_worker.work import Failed, Recognised
+from gpu_worker.work import Failed, Processed
 from tests.engines.clips import clips_of, value_of
 from tests.engines.qwen3 import tiny
 from tests.pipeline.makers import chunks_of, claimed
@@ -220,7 +220,7 @@ def test_memory_that_runs_out_is_told_and_survived(engine: Qwen3AsrEngine, monke
         for chunk in chunks_of(claimed(language="en"), one.samples.size / tiny.SAMPLE_RATE_HZ, samples=one.samples)
     ]
     halved = infer([replace(chunk, has_speech=True) for chunk in chunks], engine)
-    assert [one.recognition for one in halved if isinstance(one, Recognised)] == before
+    assert [one.output for one in halved if isinstance(one, Processed)] == before
     monkeypatch.undo()
     assert values(engine, *inputs) == before
 
@@ -243,8 +243,8 @@ def test_an_input_that_never_fits_ends_and_the_others_are_done(
         for chunk in chunks_of(claimed(language="en"), one.samples.size / tiny.SAMPLE_RATE_HZ, samples=one.samples)
     ]
     first, large, last = infer(chunks, engine)
-    assert isinstance(first, Recognised)
-    assert isinstance(last, Recognised)
+    assert isinstance(first, Processed)
+    assert isinstance(last, Processed)
     assert isinstance(large, Failed)
     assert large.error.code == "engine_out_of_memory"
 
