@@ -8,7 +8,7 @@ from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
 from asr_queue import __version__
-from handlers import batches, console_page, files, problems, queue, queue_state, webhooks
+from handlers import batches, console_page, files, problems, queue, queue_state, voices, webhooks
 from handlers.access import Wired
 from handlers.body_limit import BodyLimit
 from handlers.examples import problems as problem_examples
@@ -34,6 +34,7 @@ app.include_router(batches.router)
 app.include_router(console_page.router)
 app.include_router(queue_state.router)
 app.include_router(webhooks.router)
+app.include_router(voices.router)
 problems.install(app)
 app.add_middleware(BodyLimit)
 

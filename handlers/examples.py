@@ -148,6 +148,20 @@ QUEUE: Final = {
         }
     ],
 }
+VOICE_WANTED: Final = {
+    "name": "Anna, the warm one",
+    "ref_audio": _FILE_ID,
+    "said": "He was not an ill-disposed young man.",
+    "consent": True,
+}
+VOICE: Final = {
+    "voice_id": "6e2b8f0d-1c7a-4e5b-9d3f-2a8c4b6e0f17",
+    "name": VOICE_WANTED["name"],
+    "said": VOICE_WANTED["said"],
+    "size_bytes": 480_044,
+    "created_at": "2026-01-31T12:00:00.000Z",
+}
+VOICES: Final = {"voices": [VOICE], "next_cursor": f"1769860800000.{VOICE['voice_id']}"}
 TRANSCRIPT: Final = {
     "text": "The transcribed text.",
     "language": "English",

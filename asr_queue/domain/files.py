@@ -23,7 +23,9 @@ class FileKind(StrEnum):
 
     UPLOAD = "upload"
     RESULT = "result"
-    """Made by the system: a transcript, or a note on what became of a drop."""
+    """Made by the system: a transcript, speech, or a note on what became of a drop."""
+    VOICE = "voice"
+    """A named voice: a copy of a sample, which stays until it is deleted (`domain.voices`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,9 @@ class File:
     expires_at: datetime
     """End of life, pins aside."""
     file_name: str = ""
-    """What the client called it: data, never part of a path or a key."""
+    """What the client called it: data, never part of a path or a key. A voice's name."""
+    said: str = ""
+    """What is said in a voice's sample; empty where nobody told."""
     is_awaited: bool = False
     """Whether its bytes are still to come, by a presigned upload; it cannot be used before."""
     parts_id: str | None = None

@@ -74,6 +74,11 @@ class Item:
     """What to say, for `voice_clone`; forgotten when the item is done. One that failed may be tried again."""
     speech_format: SpeechFormat = SpeechFormat.WAV
     """As what it is to be said, for `voice_clone`."""
+    said: str = ""
+    """What is said in the sample, where `ref_audio` is a named voice that tells; forgotten when the item is final.
+
+    A worker finds it here, for `gpu_worker.engine.Voice.said`: it asks nobody for the voice.
+    """
     prompt: str = ""
     """Context and rare words for the engine; forgotten when the item is done. One that failed may be tried again."""
     upload_bytes: int = 0
@@ -152,7 +157,7 @@ class Item:
     def _ended(
         self, status: ItemStatus, now: datetime, audio_s: float | None, device_s: float | None, micro_batch: int | None
     ) -> "Item":
-        ended = replace(self, status=status, finished_at=now, audio_s=audio_s, text="", prompt="")
+        ended = replace(self, status=status, finished_at=now, audio_s=audio_s, text="", said="", prompt="")
         return replace(ended, device_s=device_s, micro_batch=micro_batch)
 
 

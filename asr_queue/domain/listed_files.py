@@ -1,4 +1,4 @@
-"""Uploads that can be listed: their object keys say when they came, and what for.
+"""Files that can be listed: their object keys say when they came, and what for.
 
 So one listing of the store has a tenant's all in order, and no index is kept for it.
 """
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from asr_queue.domain.files import uploads_prefix
 from asr_queue.domain.ids import ID
 
 _KEY: Final = re.compile(rf".*/listed/(\d{{13}})\.([a-z_]+)\.({ID})")
@@ -30,15 +29,16 @@ class ListedKey:
         return cls(int(matched[1]), matched[3], matched[2]) if matched else None
 
 
-def listed_prefix(tenant: str) -> str:
-    """Prefix of the keys of a tenant's files that can be listed."""
-    return f"{uploads_prefix(tenant)}listed/"
+def listed_prefix(folder: str) -> str:
+    """Prefix of the keys of those below a prefix, such as that of a tenant's uploads."""
+    return f"{folder}listed/"
 
 
-def listed_key(tenant: str, file_id: str, *, created_at: datetime, purpose: str) -> str:
-    """Object key of an upload that can be listed.
+def listed_key(folder: str, file_id: str, *, created_at: datetime, purpose: str) -> str:
+    """Object key of a file that can be listed.
 
     Args:
+        folder: as for `listed_prefix`.
         purpose: letters of a to z, and underscores.
     """
-    return f"{listed_prefix(tenant)}{round(created_at.timestamp() * 1000):013}.{purpose}.{file_id}"
+    return f"{listed_prefix(folder)}{round(created_at.timestamp() * 1000):013}.{purpose}.{file_id}"

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from asr_queue.domain.files import File, FileKind, upload_key
+from asr_queue.domain.files import File, FileKind, upload_key, uploads_prefix
 from asr_queue.domain.listed_files import listed_key
 from asr_queue.domain.quotas import refuse_bytes
 from asr_queue.errors import CallerError
@@ -45,7 +45,7 @@ def accept_upload(
     now = clock.now()
     key = upload_key(tenant, file_id)
     if purpose is not None:
-        key = listed_key(tenant, file_id, created_at=now, purpose=purpose)
+        key = listed_key(uploads_prefix(tenant), file_id, created_at=now, purpose=purpose)
     file = File(
         file_id=file_id,
         tenant=tenant,

@@ -55,13 +55,11 @@ def fetch_file(
             `no_word_times` and `rendition_too_large`.
         RetryableError: the row is there and its bytes are not, as in the instant of an upload.
     """
-    file = find_file(name, tenant=tenant, table=table, clock=clock)
-    if file.is_awaited:
-        raise CallerError("file_not_uploaded", f"The bytes of file {name!r} have not come.", http_status=409)
+    file = find_whole_file(name, tenant=tenant, table=table, clock=clock)
     if form is not None and not file.is_transcript:
         raise CallerError("not_a_transcript", f"File {name!r} is no transcript, and comes in no format but its own.")
     if form is not None and form is not Format.JSON:
-        return _rendition(file, form, _read(file, name, store, clock), inline_max_bytes)
+        return _rendition(file, form, read_file(file, name, store, clock), inline_max_bytes)
     is_safe = file.kind is FileKind.RESULT or file.content_type.startswith(_PLAYABLE)
     content_type = file.content_type if is_safe else _UNKNOWN_TYPE
     if inline_max_bytes is not None and file.size_bytes > inline_max_bytes:
@@ -69,7 +67,7 @@ def fetch_file(
         life_s = LINK_LIFE_S if file.pinned_by else min(LINK_LIFE_S, left_s)
         link = presigner.link(file.object_key, content_type=content_type, life_s=max(1, life_s))
         return Fetched(file=file, content_type=content_type, name=file.file_name, link=link)
-    data = _read(file, name, store, clock)
+    data = read_file(file, name, store, clock)
     return Fetched(file=file, content_type=content_type, name=file.file_name, data=data)
 
 
@@ -90,7 +88,24 @@ def find_file(name: str, *, tenant: str | None, table: ItemTable, clock: Clock) 
     return file
 
 
-def _read(file: File, name: str, store: ObjectStore, clock: Clock) -> bytes:
+def find_whole_file(name: str, *, tenant: str | None, table: ItemTable, clock: Clock) -> File:
+    """Return what is known of a file whose bytes are there.
+
+    Raises:
+        CallerError: as `find_file`; `file_not_uploaded`.
+    """
+    file = find_file(name, tenant=tenant, table=table, clock=clock)
+    if file.is_awaited:
+        raise CallerError("file_not_uploaded", f"The bytes of file {name!r} have not come.", http_status=409)
+    return file
+
+
+def read_file(file: File, name: str, store: ObjectStore, clock: Clock) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        CallerError, RetryableError: as `fetch_file`.
+    """
     data = store.get(file.object_key)
     # Again: it may have expired, and been removed, while its bytes were read.
     _refuse_expired(file, name, clock.now())

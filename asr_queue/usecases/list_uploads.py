@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from asr_queue.domain.files import File
+from asr_queue.domain.files import File, uploads_prefix
 from asr_queue.domain.ids import is_id
 from asr_queue.domain.listed_files import ListedKey, listed_prefix
 from asr_queue.errors import CallerError
@@ -42,7 +42,11 @@ def list_uploads(
     Raises:
         CallerError: `file_not_found`: there is no such `after`, or it is another tenant's.
     """
-    keys = [key for name in store.list_keys(listed_prefix(tenant)) if (key := ListedKey.of(name)) is not None]
+    keys = [
+        key
+        for name in store.list_keys(listed_prefix(uploads_prefix(tenant)))
+        if (key := ListedKey.of(name)) is not None
+    ]
     keys = sorted((key for key in keys if purpose in (None, key.purpose)), reverse=order == "desc")
     if after is not None:
         last = _key_of(after, tenant, table)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from asr_queue.domain.drops import tenant_prefix as drop_prefix
 from asr_queue.domain.files import uploads_prefix
 from asr_queue.domain.items import tenant_results_prefix
+from asr_queue.domain.voices import voices_prefix
 from asr_queue.ports import Clock, ItemTable, ObjectStore
 
 
@@ -29,7 +30,7 @@ def purge_tenant(tenant: str, *, store: ObjectStore, table: ItemTable, clock: Cl
         table.put_key(replace(key, revoked_at=clock.now()))
     rows = table.forget_tenant(tenant)
     objects = 0
-    for prefix in (uploads_prefix(tenant), drop_prefix(tenant), tenant_results_prefix(tenant)):
+    for prefix in (uploads_prefix(tenant), voices_prefix(tenant), drop_prefix(tenant), tenant_results_prefix(tenant)):
         keys = store.list_keys(prefix)
         store.delete(keys)
         objects += len(keys) + store.abandon_all_parts(prefix)

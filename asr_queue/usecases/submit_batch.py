@@ -248,6 +248,7 @@ def _rows(
                 custom_id=draft.item.custom_id,
                 text=draft.text,
                 speech_format=draft.speech_format,
+                said=upload.said if draft.operation is Operation.VOICE_CLONE else "",
                 prompt=draft.item.prompt or "",
                 upload_bytes=upload.size_bytes,
                 upload_type=upload.content_type,

@@ -15,6 +15,9 @@ MAX_CUSTOM_ID_CHARS = 500
 MAX_TEXT_CHARS = 10_000
 MAX_PROMPT_CHARS = 2_000
 """No engine takes as many tokens of context: Whisper 224, and more costs each pass."""
+MAX_VOICE_NAME_CHARS = 100
+MAX_SAID_CHARS = 1_000
+"""Of what is said in a voice's sample: engines listen to some seconds of it, and nobody says that much in a minute."""
 MAX_CALLBACK_URL_CHARS = 2_048
 MAX_WORD_CHARS = 64
 """Of an operation or a language. What is refused is named in the answer, so that its length has to have a bound too."""
@@ -73,6 +76,43 @@ class PresignAnswer(_Wire):
     parts: list[PresignedPart] | None = None
     """Set exactly for `PUT`."""
     expires_in_s: int
+
+
+class VoiceRequest(_Wire):
+    """Body of a new voice."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_VOICE_NAME_CHARS)]
+    ref_audio: Annotated[str, Field(max_length=MAX_REF_AUDIO_CHARS)]
+    """The sample, a file id; it is copied."""
+    said: Annotated[str, Field(max_length=MAX_SAID_CHARS)] | None = ""
+    """What is said in the sample, where that is known."""
+    # Without consent it is refused by the use case, under a code of its own.
+    consent: bool = False
+    """The caller's statement that the speaker has agreed to be spoken for."""
+
+
+class VoiceAnswer(_Wire):
+    """A named voice."""
+
+    voice_id: str
+    """Stands as `ref_audio` of an item."""
+    name: str
+    said: str = ""
+    """What is said in the sample; empty where nobody told."""
+    size_bytes: int
+    """Of the sample."""
+    created_at: str
+    """ISO 8601, UTC."""
+
+
+class VoicesAnswer(_Wire):
+    """A page of voices, newest first."""
+
+    voices: list[VoiceAnswer]
+    next_cursor: str | None = None
+    """Leads to the next page; None where there is none."""
 
 
 class SubmitItem(_Wire):

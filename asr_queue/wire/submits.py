@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from asr_queue.domain.batches import MAX_ITEMS
 from asr_queue.errors import CallerError
-from asr_queue.wire.api import MAX_LABEL_CHARS, PresignRequest, SubmitItem, SubmitRequest
+from asr_queue.wire.api import MAX_LABEL_CHARS, PresignRequest, SubmitItem, SubmitRequest, VoiceRequest
 
 M = TypeVar("M", bound=BaseModel)
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
@@ -34,6 +34,15 @@ def read_presign(body: bytes) -> PresignRequest:
         CallerError: as for `read_submit`.
     """
     return read_json(PresignRequest, body)
+
+
+def read_voice(body: bytes) -> VoiceRequest:
+    """Read what is to become a voice.
+
+    Raises:
+        CallerError: as for `read_submit`.
+    """
+    return read_json(VoiceRequest, body)
 
 
 def read_submit_lines(body: bytes, *, label: str) -> SubmitRequest:

@@ -227,7 +227,7 @@ def _made_described(file: MadeFile, wired: Services) -> FileObject:
 
 
 def _described(file: File) -> FileObject:
-    key = ListedKey.of(file.object_key)
+    key = ListedKey.of(file.object_key) if file.kind is FileKind.UPLOAD else None
     purpose = _BATCH_OUTPUT if file.kind is FileKind.RESULT else "user_data"
     return FileObject(
         id=file.file_id,

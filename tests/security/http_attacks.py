@@ -10,7 +10,7 @@ from tests.security.wire import Attack, form
 
 UPLOAD, PRESIGN, SUBMIT = "/api/v1/files/upload", "/api/v1/files/presign", "/api/v1/queue/submit"
 TRANSCRIPTIONS, OPENAI_FILES, OPENAI_BATCHES = "/v1/audio/transcriptions", "/v1/files", "/v1/batches"
-BATCHES = "/api/v1/queue/batches"
+BATCHES, VOICES = "/api/v1/queue/batches", "/api/v1/voices"
 STATUS, FILES = "/api/v1/queue/status/", "/api/v1/files/"
 NOBODY = "7d3f6f0e-3b1c-4b7e-9a52-0c6e4f6f9d10"
 THEIR_CURSOR = base64.urlsafe_b64encode(f"other/1/{NOBODY}".encode()).decode().rstrip("=")
@@ -736,6 +736,47 @@ def _lines() -> Iterable[Attack]:
         )
 
 
+def _voices() -> Iterable[Attack]:
+    wanted = {"name": "a voice", "ref_audio": "$FILE$", "consent": True}
+
+    def voice(what: str, status: int, code: str | None, body: object, **rest: Any) -> Attack:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return Attack(
+            what=f"voice {what}",
+            status=status,
+            code=code,
+            method="POST",
+            path=VOICES,
+            headers=JSON,
+            body=data,
+            **rest,
+        )
+
+    yield voice("without a key: no JSON is parsed", 401, "unauthorized", b"{", key=None)
+    yield voice("in half a body", 400, "malformed_json", b'{"name"')
+    yield voice("100,000 arrays deep", 400, "malformed_json", nested(DEEP).encode())
+    yield voice("without a name", 422, "invalid_request", wanted | {"name": ""})
+    yield voice("with a name of 101 characters", 422, "invalid_request", wanted | {"name": "x" * 101})
+    yield voice("with more said than anybody says", 422, "invalid_request", wanted | {"said": "x" * 1001})
+    yield voice("with consent that is a word", 422, "invalid_request", wanted | {"consent": "true"})
+    yield voice("where nothing speaks", 422, "operation_unavailable", wanted)
+    for what, query in {
+        "by a cursor of nobody's": "cursor=$THEIR_BATCH$",
+        "by a cursor in digits of another script": f"cursor={'%D9%A1' * 13}.{NOBODY}",
+    }.items():
+        yield Attack(what=f"voices {what}", status=422, code="invalid_cursor", path=f"{VOICES}?{query}")
+    yield Attack(what="a million voices a page", status=422, code="invalid_request", path=f"{VOICES}?limit=1000000")
+    for what, name in {"a file's id": "$FILE$", "another tenant's file's id": "$THEIR_FILE$"}.items():
+        for method, verb in (("GET", "looking at"), ("DELETE", "deleting")):
+            yield Attack(
+                what=f"{verb} a voice by {what}",
+                status=404,
+                code="voice_not_found",
+                method=method,
+                path=f"{VOICES}/{name}",
+            )
+
+
 def _chunked(body: bytes) -> bytes:
     return b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
 
@@ -769,6 +810,7 @@ HTTP_ATTACKS = tuple(
         _openai_keys,
         _transcriptions,
         _lines,
+        _voices,
         _console,
     )
     for attack in rows()

@@ -6,6 +6,7 @@ The endpoints are those that the application describes. One that is added fails 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -13,13 +14,16 @@ import pytest
 from fastapi.routing import APIRoute
 
 from asr_queue.adapters.memory_presigner import MemoryPresigner
+from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.domain.drops import dropped_file_id
+from asr_queue.domain.items import Operation
 from asr_queue.usecases.claim_item import claim_item
 from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
 from asr_queue.wire.messages import ItemMessage
 from asr_queue.wire.transcript import Transcript
 from handlers import s3_submit
 from handlers.api import app
+from handlers.wiring import services
 from tests.api.conftest import FILE_TTL_S, System
 from tests.api.test_drops import messages, note, put, store, told
 from tests.api.test_functions import Context
@@ -89,6 +93,12 @@ CASES: dict[tuple[str, str], Call | None] = {
     ("POST", "/api/v1/queue/batches/{batch_id}/delivery/replay"): lambda client, name: client.post(
         f"/api/v1/queue/batches/{name}/delivery/replay"
     ),
+    ("POST", "/api/v1/voices"): lambda client, name: client.post(
+        "/api/v1/voices", json={"name": "v", "ref_audio": name, "consent": True}
+    ),
+    ("GET", "/api/v1/voices"): None,
+    ("GET", "/api/v1/voices/{voice_id}"): lambda client, name: client.get(f"/api/v1/voices/{name}"),
+    ("DELETE", "/api/v1/voices/{voice_id}"): lambda client, name: client.delete(f"/api/v1/voices/{name}"),
     ("GET", "/api/v1/webhooks/secret"): None,
     ("POST", "/api/v1/webhooks/secret/rotate"): None,
     ("GET", "/api/v1/health"): None,
@@ -102,6 +112,7 @@ NAMELESS = {
     ("GET", "/api/v1/queue"),
     ("POST", "/v1/files"),
     ("GET", "/v1/models"),
+    ("GET", "/api/v1/voices"),
     ("GET", "/api/v1/webhooks/secret"),
     ("POST", "/api/v1/webhooks/secret/rotate"),
     ("GET", "/api/v1/health"),
@@ -134,7 +145,13 @@ ENDPOINTS = endpoints()
 @pytest.fixture
 def victim(system: System, monkeypatch: pytest.MonkeyPatch) -> Ids:
     """Give the other tenant one of everything that has an identifier; return them by what they are."""
-    monkeypatch.setattr(s3_submit, "services", lambda: system.wired)
+    settings = system.wired.settings.model_copy(
+        update={"voice_engine": "tiny", "voice_clone_queue_url": "http://127.0.0.1/v"}
+    )
+    queues = {**system.wired.queues, Operation.VOICE_CLONE: MemoryQueue(system.clock)}
+    wired = replace(system.wired, settings=settings, queues=queues)
+    app.dependency_overrides[services] = lambda: wired
+    monkeypatch.setattr(s3_submit, "services", lambda: wired)
     upload = system.stranger.post("/api/v1/files/upload", files={"file": ("a.wav", SECRET.encode())}).json()
     submitted = _submit(system.stranger, upload["file_id"]).json()
     lines = _submit_lines(system.stranger, upload["file_id"])
@@ -144,7 +161,10 @@ def victim(system: System, monkeypatch: pytest.MonkeyPatch) -> Ids:
     awaited = system.stranger.post("/api/v1/files/presign", json={"size_bytes": 4}).json()
     put(system, "drop/other/audio/en/a.wav", SECRET.encode())
     dropped = note(system, "drop/other/audio/en/a.wav.receipt.json")
+    wanted = {"name": SECRET, "ref_audio": upload["file_id"], "said": SECRET, "consent": True}
+    voice = system.stranger.post("/api/v1/voices", json=wanted).json()
     return {
+        "voice": voice["voice_id"],
         "upload": upload["file_id"],
         "finished batch": submitted["batch_id"],
         "finished item": submitted["item_ids"][0],
@@ -209,7 +229,9 @@ def test_every_endpoint_but_health_needs_a_key_before_anything_else(
 
 def test_the_owner_gets_it_all(system: System, victim: Ids) -> None:
     """Or else the 404s above would say nothing."""
-    for what in ("upload", "finished item", "transcript", "dropped recording", "receipt of a drop"):
+    assert SECRET in system.stranger.get("/api/v1/voices").text
+    assert SECRET in system.stranger.get(f"/api/v1/voices/{victim['voice']}").text
+    for what in ("upload", "voice", "finished item", "transcript", "dropped recording", "receipt of a drop"):
         assert system.stranger.get(f"/api/v1/files/{victim[what]}").status_code == 200, what
     for what in ("finished batch", "waiting batch", "batch of a drop"):
         assert system.stranger.get(f"/api/v1/queue/status/{victim[what]}").status_code == 200, what

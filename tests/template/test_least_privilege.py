@@ -36,6 +36,7 @@ TABLE: dict[str, Rights] = {
             "s3:AbortMultipartUpload",
         },
         "Bucket/drop/*": {"s3:GetObject", "s3:DeleteObject"},
+        "Bucket/voices/*": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
         "Bucket/results/*": {"s3:GetObject", "s3:DeleteObject"},
         "Bucket/results/*/order.json": {"s3:PutObject"},
         "Bucket/results/*/downloads/*": {"s3:PutObject", "s3:AbortMultipartUpload"},
@@ -49,6 +50,7 @@ TABLE: dict[str, Rights] = {
         "Bucket": {"s3:ListBucket"},
         "Bucket/uploads/*": {"s3:DeleteObject", "s3:AbortMultipartUpload"},
         "Bucket/drop/*": {"s3:DeleteObject"},
+        "Bucket/voices/*": {"s3:DeleteObject"},
         "Bucket/results/*": {"s3:DeleteObject"},
         **{lane: {"sqs:SendMessage", "sqs:GetQueueAttributes"} for lane in LANES},
         "NotifyQueue": {"sqs:SendMessage"},
@@ -83,6 +85,7 @@ TABLE: dict[str, Rights] = {
         "Bucket": {"s3:ListBucket"},
         "Bucket/uploads/*": {"s3:GetObject"},
         "Bucket/drop/*": {"s3:GetObject"},
+        "Bucket/voices/*": {"s3:GetObject"},
         "Bucket/results/*": {"s3:PutObject", "s3:DeleteObject"},
         **{
             lane: {"sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage"}

@@ -158,6 +158,8 @@ def from_file(file: File) -> Row:
         row["awaited"] = True
     if file.parts_id is not None:
         row["parts_id"] = file.parts_id
+    if file.said:
+        row["said"] = file.said
     if file.counted_bytes:
         row["counted_bytes"] = file.counted_bytes
     return row
@@ -175,6 +177,7 @@ def to_file(row: Mapping[str, Any]) -> File:
         created_at=from_ms(row["created_at"]),
         expires_at=from_ms(row["expires_at"]),
         file_name=row["file_name"],
+        said=row.get("said", ""),
         is_awaited=row.get("awaited", False),
         parts_id=row.get("parts_id"),
         counted_bytes=int(row.get("counted_bytes", 0)),
@@ -241,6 +244,8 @@ def from_item(item: Item) -> Row:
     }
     if item.speech_format is not SpeechFormat.WAV:
         row["speech_format"] = item.speech_format.value
+    if item.said:
+        row["said"] = item.said
     if item.prompt:
         row["prompt"] = item.prompt
     if item.custom_id is not None:
@@ -266,6 +271,7 @@ def to_item(row: Mapping[str, Any]) -> Item:
         custom_id=row.get("custom_id"),
         text=row["text"],
         speech_format=SpeechFormat(row.get("speech_format", SpeechFormat.WAV)),
+        said=row.get("said", ""),
         prompt=row.get("prompt", ""),
         upload_bytes=int(row.get("upload_bytes", 0)),
         upload_type=row.get("upload_type", ""),
@@ -290,6 +296,8 @@ def outcome_of(item: Item) -> Row:
         raise ValueError(f"item {item.item_id} has not ended")
     outcome: Row = {"status": item.status.value, "attempt": item.attempt, "finished_at": to_ms(item.finished_at)}
     outcome |= {"text": item.text, "prompt": item.prompt}
+    if item.operation is Operation.VOICE_CLONE:
+        outcome["said"] = item.said
     if item.audio_s is not None:
         outcome["audio_s"] = Decimal(f"{item.audio_s:.3f}")
     if item.device_s is not None:
