@@ -21,7 +21,7 @@ from asr_queue.client.errors import (
     TransportError,
 )
 from asr_queue.client.pacing import PollPolicy, RetryPolicy
-from asr_queue.client.protocol import transcribe_item
+from asr_queue.client.protocol import speech_item, transcribe_item
 from asr_queue.client.results import FileProgress, FileState, ItemResult, Progress
 from asr_queue.domain.batches import BatchStatus, Priority
 from asr_queue.wire.api import (
@@ -33,6 +33,7 @@ from asr_queue.wire.api import (
     SubmitAnswer,
     SubmitItem,
     UploadAnswer,
+    VoiceAnswer,
 )
 from asr_queue.wire.transcript import Transcript, TranscriptWord
 
@@ -64,5 +65,7 @@ __all__ = [
     "TranscriptWord",
     "TransportError",
     "UploadAnswer",
+    "VoiceAnswer",
+    "speech_item",
     "transcribe_item",
 ]

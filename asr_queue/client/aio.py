@@ -14,14 +14,18 @@ from asr_queue.client.pacing import PollPolicy, PollTimer, RetryPolicy
 from asr_queue.client.protocol import (
     batches_call,
     cancel_call,
+    create_voice_call,
     delete_batch_call,
     delete_file_call,
+    delete_voice_call,
     download_path,
     fetch_call,
+    file_path,
     queue_call,
     retry_call,
     status_call,
     submit_call,
+    voices_call,
 )
 from asr_queue.client.results import ItemResult, OnProgress
 from asr_queue.client.saving import whole_file
@@ -37,6 +41,7 @@ from asr_queue.wire.api import (
     SubmitAnswer,
     SubmitItem,
     UploadAnswer,
+    VoiceAnswer,
 )
 from asr_queue.wire.downloads import Archive
 from asr_queue.wire.formats import Format
@@ -234,6 +239,24 @@ class AsyncClient:
         """
         return await self._caller.call(fetch_call(item))
 
+    async def save(self, item: ItemAnswer | str, path: str | Path) -> Path:
+        """Write what a finished item came to, such as its speech, into a file as it comes; return its path.
+
+        The file appears whole or not at all.
+
+        Args:
+            item: as for `fetch`.
+            path: where to; a file that is there already is replaced.
+
+        Raises:
+            ValueError: the item has come to nothing.
+            OSError: the file cannot be written.
+        """
+        address, path = file_path(item), Path(path)
+        with whole_file(path) as file:
+            await self._caller.download(address, file)
+        return path
+
     async def delete_file(self, item: ItemAnswer | str) -> None:
         """Remove a transcript or an upload before its time; it is then answered as an expired one.
 
@@ -274,6 +297,40 @@ class AsyncClient:
         with whole_file(path) as file:
             await self._caller.download(address, file)
         return path
+
+    async def create_voice(self, name: str, file_id: str, *, said: str = "", consent: bool) -> VoiceAnswer:
+        """Make a named voice of an upload; it stays until it is deleted, and its `voice_id` stands for that upload.
+
+        Args:
+            name: 1 to 100 characters, for people.
+            file_id: what `upload` answered for the sample.
+            said: what is said in the sample, where that is known; at most 1,000 characters.
+            consent: your statement that the speaker has agreed; without it the server refuses.
+
+        Raises:
+            ValueError: the name or what is said is too long.
+            ApiError: `operation_unavailable`, where the server does not speak; `voice_too_large`.
+        """
+        return await self._caller.call(create_voice_call(name, file_id, said=said, consent=consent))
+
+    async def list_voices(self) -> AsyncGenerator[VoiceAnswer, None]:
+        """Yield the named voices of the key's tenant, newest first; pages are read as needed."""
+        cursor: str | None = None
+        while True:
+            page = await self._caller.call(voices_call(cursor=cursor))
+            for voice in page.voices:
+                yield voice
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def delete_voice(self, voice_id: str) -> None:
+        """Remove a named voice and its sample.
+
+        Raises:
+            ApiError: `file_in_use`, where an unfinished item needs it.
+        """
+        await self._caller.call(delete_voice_call(voice_id))
 
     async def delete_batch(self, batch_id: str) -> None:
         """Remove a batch with its transcripts; what of it is not finished is given up. Its uploads stay."""

@@ -24,6 +24,7 @@ from asr_queue.wire.api import (
     SubmitAnswer,
     SubmitItem,
     UploadAnswer,
+    VoiceAnswer,
 )
 from asr_queue.wire.downloads import Archive
 from asr_queue.wire.formats import Format
@@ -138,6 +139,10 @@ class Client:
         """Return a finished item's transcript; it lives for 30 minutes from its completion."""
         return self._run(partial(self._client.fetch, item))
 
+    def save(self, item: ItemAnswer | str, path: str | Path) -> Path:
+        """Write what a finished item came to, such as its speech, into a file as it comes; return its path."""
+        return self._run(partial(self._client.save, item, path))
+
     def delete_file(self, item: ItemAnswer | str) -> None:
         """Remove a transcript or an upload before its time; it is then answered as an expired one."""
         self._run(partial(self._client.delete_file, item))
@@ -152,6 +157,18 @@ class Client:
     ) -> Path:
         """Write every transcript of a finished batch into one file, as it comes; return its path."""
         return self._run(partial(self._client.download_batch, batch_id, path, form=form, archive=archive))
+
+    def create_voice(self, name: str, file_id: str, *, said: str = "", consent: bool) -> VoiceAnswer:
+        """Make a named voice of an upload; it stays until it is deleted, and its `voice_id` stands for that upload."""
+        return self._run(partial(self._client.create_voice, name, file_id, said=said, consent=consent))
+
+    def list_voices(self) -> Iterator[VoiceAnswer]:
+        """Yield the named voices of the key's tenant, newest first; pages are read as needed."""
+        return self._pulled(self._client.list_voices())
+
+    def delete_voice(self, voice_id: str) -> None:
+        """Remove a named voice and its sample."""
+        self._run(partial(self._client.delete_voice, voice_id))
 
     def delete_batch(self, batch_id: str) -> None:
         """Remove a batch with its transcripts; what of it is not finished is given up. Its uploads stay."""

@@ -28,6 +28,9 @@ from asr_queue.wire.api import (
     SubmitItem,
     SubmitRequest,
     UploadAnswer,
+    VoiceAnswer,
+    VoiceRequest,
+    VoicesAnswer,
 )
 from asr_queue.wire.downloads import Archive
 from asr_queue.wire.formats import Format
@@ -38,6 +41,8 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 _BATCHES_A_PAGE: Final = 100
+_VOICES: Final = "/api/v1/voices"
+_VOICES_A_PAGE: Final = 100
 _MAX_DETAIL_CHARS: Final = 300
 """How much of an answer that is no problem document is shown to people."""
 
@@ -82,6 +87,63 @@ def transcribe_item(
         prompt=prompt,
         custom_id=custom_id,
     )
+
+
+def speech_item(
+    voice: str,
+    text: str,
+    *,
+    language: str = "auto",
+    form: SpeechFormat | str = SpeechFormat.WAV,
+    custom_id: str | None = None,
+) -> SubmitItem:
+    """Return an item that asks for a text to be said.
+
+    Args:
+        voice: the id of an upload, or of a named voice.
+        text: at most 10,000 characters.
+        language: "auto", an English name or an ISO 639 code.
+        form: "wav", "flac" or "mp3".
+        custom_id: at most 500 characters; echoed back, never interpreted.
+
+    Raises:
+        ValueError: there is no such format, or the text is too long.
+    """
+    return SubmitItem(
+        operation="voice_clone",
+        ref_audio=voice,
+        text=text,
+        language=language,
+        format=SpeechFormat(form),
+        custom_id=custom_id,
+    )
+
+
+def create_voice_call(name: str, file_id: str, *, said: str, consent: bool) -> Call[VoiceAnswer]:
+    """Make a voice of an upload.
+
+    Raises:
+        ValueError: no name, or one of more than 100 characters; more than 1,000 that are said.
+    """
+    request = VoiceRequest(name=name, ref_audio=file_id, said=said, consent=consent)
+    return Call(
+        method="POST",
+        path=_VOICES,
+        read=_reader(VoiceAnswer),
+        headers={"Content-Type": "application/json"},
+        body=request.model_dump_json().encode(),
+    )
+
+
+def voices_call(*, cursor: str | None) -> Call[VoicesAnswer]:
+    """Ask for a page of the list of voices."""
+    query = {"limit": _VOICES_A_PAGE} | ({} if cursor is None else {"cursor": cursor})
+    return Call(method="GET", path=f"{_VOICES}?{urlencode(query)}", read=_reader(VoicesAnswer))
+
+
+def delete_voice_call(voice_id: str) -> Call[None]:
+    """Remove a voice."""
+    return Call(method="DELETE", path=f"{_VOICES}/{quote(voice_id, safe='')}", read=_nothing)
 
 
 def upload_call() -> Call[UploadAnswer]:
@@ -201,9 +263,9 @@ def fetch_call(item: ItemAnswer | str) -> Call[Transcript]:
     Raises:
         ValueError: the item has no transcript: it is not done, or its result is speech.
     """
-    path = _file_path(item)
+    path = file_path(item)
     if path.endswith(tuple(f".{made}" for made in SpeechFormat)):
-        raise ValueError(f"there is no transcript to fetch: {path} is speech; GET it with the X-API-Key header")
+        raise ValueError(f"there is no transcript to fetch: {path} is speech; save it")
     return Call(method="GET", path=path, read=_reader(Transcript), may_redirect=True)
 
 
@@ -216,7 +278,7 @@ def delete_file_call(item: ItemAnswer | str) -> Call[None]:
     Raises:
         ValueError: the item has no transcript.
     """
-    return Call(method="DELETE", path=_file_path(item), read=_nothing)
+    return Call(method="DELETE", path=file_path(item), read=_nothing)
 
 
 def delete_batch_call(batch_id: str) -> Call[None]:
@@ -266,7 +328,7 @@ def _batch_path(batch_id: str) -> str:
     return f"/api/v1/queue/batches/{quote(batch_id, safe='')}"
 
 
-def _file_path(item: ItemAnswer | str) -> str:
+def file_path(item: ItemAnswer | str) -> str:
     """Return the path of a file. Only the last part of a URL is used, so that the key never goes to another host.
 
     Raises:

@@ -22,7 +22,7 @@ from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
 from asr_queue.adapters.memory_workers import MemoryWorkerRegistry
-from asr_queue.client import ApiError, AsyncClient, Client, Priority, SubmitAnswer, transcribe_item
+from asr_queue.client import ApiError, AsyncClient, Client, Priority, SubmitAnswer, speech_item, transcribe_item
 from asr_queue.domain.items import ItemError, Operation
 from asr_queue.usecases.manage_keys import create_key
 from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
@@ -52,7 +52,10 @@ def work(wired: Services, queue: MemoryQueue, ended: threading.Event) -> None:
             text = (wired.store.get(item.upload_key) or b"").decode()
             if text == "long":
                 continue
-            if text == "bad":
+            if item.operation is Operation.VOICE_CLONE:
+                size = write_result(item, f"{item.text} like {text}".encode(), store=wired.store)
+                outcome = Outcome(item=item, audio_s=1.5, result_bytes=size)
+            elif text == "bad":
                 outcome = Outcome(item=item, error=ItemError("invalid_audio", "Invalid audio format: not audio"))
             else:
                 words = [TranscriptWord(start=i, end=i + 1, text=word) for i, word in enumerate(text.split())]
@@ -70,14 +73,20 @@ def running() -> Iterator[Running]:
     clock = ManualClock()
     queue, store, table = MemoryQueue(clock), MemoryStore(), MemoryTable(clock)
     wired = Services(
-        settings=ApiSettings(bucket="b", table="t", transcribe_queue_url="http://127.0.0.1/q"),
+        settings=ApiSettings(
+            bucket="b",
+            table="t",
+            transcribe_queue_url="http://127.0.0.1/q",
+            voice_engine="tiny",
+            voice_clone_queue_url="http://127.0.0.1/v",
+        ),
         store=store,
         presigner=MemoryPresigner(store, clock),
         table=table,
         listing=MemoryBatchListing(table),
         notices=table.notices,
         notice_queue=None,
-        queues={Operation.TRANSCRIBE: queue},
+        queues={Operation.TRANSCRIBE: queue, Operation.VOICE_CLONE: queue},
         registry=MemoryWorkerRegistry(),
         clock=clock,
     )
@@ -106,6 +115,21 @@ def running() -> Iterator[Running]:
 def client(running: Running) -> Iterator[Client]:
     with Client(running.url, running.api_key, retry=RETRY, poll=POLL) as connected:
         yield connected
+
+
+def test_a_named_voice_speaks_and_what_it_says_becomes_a_file(client: Client, tmp_path: Path) -> None:
+    file_id = client.upload(b"anna").file_id
+    with pytest.raises(ApiError, match="agreed"):
+        client.create_voice("Anna", file_id, consent=False)
+    voices = [client.create_voice(name, file_id, said="Hello.", consent=True) for name in ("Anna", "Anna again")]
+    assert {voice.voice_id for voice in client.list_voices()} == {voice.voice_id for voice in voices}
+    item = speech_item(voices[0].voice_id, "Good morning.", form="mp3")
+    [done] = client.wait(client.submit([item]).batch_id).items
+    assert client.save(done, tmp_path / "said.mp3").read_bytes() == b"Good morning. like anna"
+    assert [path.name for path in tmp_path.iterdir()] == ["said.mp3"]
+    for voice in voices:
+        client.delete_voice(voice.voice_id)
+    assert list(client.list_voices()) == []
 
 
 def test_many_files_become_transcripts_and_errors(client: Client, tmp_path: Path) -> None:
