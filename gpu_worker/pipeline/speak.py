@@ -50,7 +50,8 @@ class Speak:
         """
         item = claimed.item
         pieces = cut_text(item.text, item.language, max_chars=self.engine.limits.max_chars)
-        voice = self._voice(fetched(claimed, store), decoder)
+        sample = fetched(claimed, store)
+        voice = self._voice(sample, item.said, decoder)
         # With the one of the submit: the record of who spoke in whose voice. What was said is nobody's business.
         _logger.info(
             "voice_clone_prepared",
@@ -58,7 +59,7 @@ class Speak:
                 "batch_id": item.batch_id,
                 "item_id": item.item_id,
                 "tenant": item.tenant,
-                "voice_sha256": voice.digest,
+                "sample_sha256": hashlib.sha256(sample).hexdigest(),
                 "characters": len(item.text),
                 "pieces": len(pieces),
             },
@@ -89,15 +90,15 @@ class Speak:
         render = partial(encode, samples, rate_hz=rate_hz, form=item.speech_format, mark=mark)
         return whole(parts, audio_s=samples.size / rate_hz, render=render)
 
-    def _voice(self, data: bytes, decoder: Decoder) -> Voice:
-        digest = hashlib.sha256(data).hexdigest()
+    def _voice(self, sample: bytes, said: str, decoder: Decoder) -> Voice:
+        digest = hashlib.sha256(said.encode() + b"\0" + sample).hexdigest()
         with self._lock:
             if digest in self._voices:
                 self._voices.move_to_end(digest)
                 return self._voices[digest]
         limits = self.engine.limits
-        samples = decoder.decode(data, sample_rate_hz=limits.sample_rate_hz)
-        voice = checked_voice(samples, limits=limits, digest=digest, said="", hears=self._hears)
+        samples = decoder.decode(sample, sample_rate_hz=limits.sample_rate_hz)
+        voice = checked_voice(samples, limits=limits, digest=digest, said=said, hears=self._hears)
         with self._lock:
             self._voices[digest] = voice
             while len(self._voices) > _VOICES_KEPT:

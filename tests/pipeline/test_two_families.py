@@ -3,6 +3,7 @@
 import io
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from asr_queue.domain.items import ItemStatus
 from asr_queue.errors import EngineLoadError, EngineOutOfMemoryError
 from gpu_worker.engine import EngineSettings
 from gpu_worker.engines.echo_voice import EchoVoiceEngine
-from tests.pipeline.makers import RATE_HZ, encoded, wav
+from gpu_worker.work import Claimed
+from tests.pipeline.makers import RATE_HZ, claimed, encoded, tone, wav
 from tests.pipeline.rig import RecordingEngine, Rig, until
 
 TEXT = "This is what is to be said. And then there is a second sentence, which is somewhat longer than the first one."
@@ -206,3 +208,24 @@ def test_a_worker_that_stops_hands_both_operations_back(voice):
     assert sum(backlog.in_flight for backlog in backlogs) == 0
     unfinished = [item for batch_id in (heard, said) for item in rig.items(batch_id) if not item.status.is_final]
     assert sum(backlog.visible for backlog in backlogs) == len(unfinished) > 0
+
+
+def test_what_is_said_in_a_sample_reaches_the_engine_and_makes_another_voice_of_it(rig, voice):
+    class Tone:
+        def decode(self, data, *, sample_rate_hz):
+            del data
+            return tone(2.0, rate_hz=sample_rate_hz)
+
+    [_, speak] = rig.families
+    [item] = rig.items(rig.submit(wav(2.0), operation="voice_clone", text=TEXT))
+    delivery = claimed().delivery
+    voices = [
+        speak.prepare(Claimed(item=replace(item, said=said), delivery=delivery), store=rig.store, decoder=Tone())
+        .chunks[0]
+        .engine_input()
+        .voice
+        for said in ("", "Hello.", "Hello.")
+    ]
+    assert [one.said for one in voices] == ["", "Hello.", "Hello."]
+    assert voices[0].digest != voices[1].digest
+    assert voices[1] is voices[2]
