@@ -16,6 +16,7 @@ SPEECH_ENGINES: Final = {
 
 VOICE_ENGINES: Final = {
     "echo": "gpu_worker.engines.echo_voice:EchoVoiceEngine",
+    "pocket-tts": "gpu_worker.engines.pocket_tts:PocketTtsEngine",
     "qwen3-tts": "gpu_worker.engines.qwen3_tts:Qwen3TtsEngine",
 }
 """Those of the engines for `voice_clone`."""

@@ -1,6 +1,7 @@
 """Checkpoints, by a name on the hub or as a folder, in transformers' layout or the authors' own."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,6 +116,25 @@ def load_tokenizer(source: str | Path) -> Qwen2Tokenizer:
     return tokenizer
 
 
+def refuse_incomplete(report: Mapping[str, Any], *, kind: str, folder: Path) -> None:
+    """Refuse a checkpoint of which transformers reports that it lacks weights, or has others.
+
+    Args:
+        report: what `from_pretrained` returned beside the model.
+        kind: what the checkpoint was taken for, for people.
+        folder: where it is.
+
+    Raises:
+        EngineLoadError: with the first of those weights.
+    """
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if keys := sorted(_name(key) for key in report[problem]):
+            shown = ", ".join(keys[:_SHOWN_KEYS]) + (", ..." if len(keys) > _SHOWN_KEYS else "")
+            raise EngineLoadError(
+                f"The checkpoint in {folder} is not one of {kind}: {len(keys)} {problem.replace('_', ' ')} ({shown})."
+            )
+
+
 def _load(model_class: Any, head: str, source: str | Path, device: torch.device, dtype: torch.dtype) -> Any:
     folder = locate(source)
     written = _read_config(folder)
@@ -133,13 +153,7 @@ def _load(model_class: Any, head: str, source: str | Path, device: torch.device,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise EngineLoadError(f"The checkpoint in {folder} cannot be read: {error}") from error
-    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if keys := sorted(_name(key) for key in report[problem]):
-            shown = ", ".join(keys[:_SHOWN_KEYS]) + (", ..." if len(keys) > _SHOWN_KEYS else "")
-            raise EngineLoadError(
-                f"The checkpoint in {folder} is not one of {model_class.__name__}: {len(keys)} "
-                f"{problem.replace('_', ' ')} ({shown})."
-            )
+    refuse_incomplete(report, kind=model_class.__name__, folder=folder)
     return model.to(device).eval().requires_grad_(False)
 
 
