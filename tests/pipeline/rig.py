@@ -131,14 +131,28 @@ class Rig:
             transcribe_queue_url="queue",
             **{"decode_processes": 1, "visibility_timeout_s": 3, "heartbeat_s": 0.1, **settings},
         )
-        self.queues = {
+        self.queues: dict[Operation, MemoryQueue] = {
             operation: ImpatientQueue(self.clock, visibility_timeout_s=self.settings.visibility_timeout_s)
             for operation in Operation
         }
-        self.queue = self.queues[Operation.TRANSCRIBE]
-        self.families: list[Family] = [Transcribe(self.engine)]
-        if voice_engine is not None:
-            self.families.append(Speak(voice_engine, hears=lambda _: True))
+        self.voice_engine = voice_engine
+
+    @property
+    def families(self) -> list[Family]:
+        """Those of the engines that there are."""
+        families: list[Family] = [Transcribe(self.engine)]
+        if self.voice_engine is not None:
+            families.append(Speak(self.voice_engine, hears=lambda _: True))
+        return families
+
+    @property
+    def queue(self) -> MemoryQueue:
+        """That of `transcribe`."""
+        return self.queues[Operation.TRANSCRIBE]
+
+    @queue.setter
+    def queue(self, queue: MemoryQueue) -> None:
+        self.queues[Operation.TRANSCRIBE] = queue
 
     def submit(self, *recordings: bytes, **fields) -> str:
         """Upload recordings and submit them as one batch; return its id."""
