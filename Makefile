@@ -129,6 +129,7 @@ bench: install-dev
 	$(BIN)/python benchmarks/queue_overhead.py
 	$(BIN)/python -m benchmarks.autoscaling
 	$(BIN)/python -m benchmarks.model_swaps
+	$(BIN)/python -m benchmarks.model_swaps --real
 	$(BIN)/python benchmarks/cold_start.py
 
 # On a GPU: its engine against the rivals, part by part if need be (see the program's --help), in the worker's pipe, and

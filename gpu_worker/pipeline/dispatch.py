@@ -1,8 +1,8 @@
 """Whose turn it is: at the queues, and on the device.
 
 Both are asked of one policy (`gpu_worker.scheduler`). At the queues it sees what waits there, so the items of the next
-family are fetched while the last chunks of the one before are still being processed; on the device it sees what is at
-hand. A worker with one family asks nobody.
+family are fetched while the last chunks of the one before are still being processed; on the device it sees that and
+what is at hand together, of the families that have something at hand. A worker with one family asks nobody.
 """
 
 import math
@@ -100,7 +100,10 @@ class Dispatch:
         """Return whose chunks go next."""
         if len(at_hand) == 1:
             return next(iter(at_hand))
-        demands = self._usable({operation: self._demand_of(mine) for operation, mine in at_hand.items()})
+        in_queues = self._demands.now()
+        demands = self._usable(
+            {operation: self._demand_of(mine, in_queues[operation]) for operation, mine in at_hand.items()}
+        )
         chosen = self._policy(demands, self._costs(), current=self._current, stayed_s=self._stayed_s())
         return next(iter(at_hand)) if chosen is None else chosen
 
@@ -124,11 +127,15 @@ class Dispatch:
                 self._demands.looked(operation, queue.backlogs())
                 self._looked_s[operation] = now_s
 
-    def _demand_of(self, at_hand: AtHand) -> Demand:
-        if at_hand.oldest_sent_at is None:
-            return Demand(waiting=at_hand.expected, slack_s=self._bound_s)
-        waited_s = (self._clock.now() - at_hand.oldest_sent_at).total_seconds()
-        return Demand(waiting=at_hand.ready + at_hand.expected, slack_s=self._bound_s - waited_s)
+    def _demand_of(self, at_hand: AtHand, in_queue: Demand) -> Demand:
+        """Return what waits of an operation in both places: what is in its queues has to be in time as well."""
+        waited_s = 0.0
+        if at_hand.oldest_sent_at is not None:
+            waited_s = (self._clock.now() - at_hand.oldest_sent_at).total_seconds()
+        return Demand(
+            waiting=at_hand.ready + at_hand.expected + in_queue.waiting,
+            slack_s=min(self._bound_s - waited_s, in_queue.slack_s),
+        )
 
     def _usable(self, demands: Mapping[Operation, Demand]) -> dict[Operation, Demand]:
         """Return the demands of the families whose models can be had; of all, where none can."""

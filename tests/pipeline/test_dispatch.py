@@ -1,0 +1,74 @@
+"""Whose turn it is: what waits in the queues counts as well as what is at hand."""
+
+from datetime import timedelta
+
+import pytest
+
+from asr_queue.adapters.memory_clock import ManualClock
+from asr_queue.adapters.memory_queue import MemoryQueue
+from asr_queue.domain.items import Operation
+from gpu_worker.engine import EngineSettings
+from gpu_worker.engines.echo import EchoEngine
+from gpu_worker.engines.echo_voice import EchoVoiceEngine
+from gpu_worker.model_host import ModelHost
+from gpu_worker.pipeline.batch import AtHand
+from gpu_worker.pipeline.dispatch import Dispatch
+
+ASR, TTS = Operation.TRANSCRIBE, Operation.VOICE_CLONE
+BOUND_S = 60
+
+
+class Seconds:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def seconds() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def queues() -> dict[Operation, MemoryQueue]:
+    clock = ManualClock()
+    return {operation: MemoryQueue(clock) for operation in Operation}
+
+
+@pytest.fixture
+def dispatch(queues, seconds) -> Dispatch:
+    settings = EngineSettings(cache_dir=None)
+    host = ModelHost({ASR: EchoEngine(settings), TTS: EchoVoiceEngine(settings)}, seconds=seconds)
+    # The other one was never loaded: its swap is guessed to take 3 s.
+    host.admit(ASR)
+    made = Dispatch(queues, host, clock=ManualClock(), bound_s=BOUND_S, seconds=seconds)
+    for operation in Operation:
+        made.pass_ended(operation, pass_s=1.0)
+    made.pass_ended(ASR, pass_s=1.0)
+    return made
+
+
+def at_hand(ready: int = 16) -> AtHand:
+    now = ManualClock().now()
+    return AtHand(expected=0, ready=ready, oldest_sent_at=now - timedelta(seconds=45))
+
+
+def test_a_burst_in_the_queue_presses_for_the_whole_of_it(dispatch, queues):
+    mine = {ASR: at_hand(), TTS: at_hand()}
+    assert dispatch.next_pass(mine) is ASR
+    queues[TTS].send_bodies(["{}"] * 160)
+    dispatch.next_queue()
+    # 15 s are left: too few for a swap of 3 s, eleven passes, and two of the model that is there.
+    assert dispatch.next_pass(mine) is TTS
+
+
+def test_a_family_that_alone_has_chunks_ready_goes_whatever_waits_elsewhere(dispatch, queues):
+    queues[TTS].send_bodies(["{}"] * 160)
+    dispatch.next_queue()
+    assert dispatch.next_pass({ASR: at_hand()}) is ASR
+
+
+def test_where_nothing_waits_the_queues_are_polled_in_turn(dispatch):
+    assert {dispatch.next_queue(), dispatch.next_queue()} == {ASR, TTS}
