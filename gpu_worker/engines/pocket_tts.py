@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 
 from asr_queue.errors import CallerError, EngineBrokenError, EngineLoadError, EngineNoRoomError, EngineOutOfMemoryError
 from gpu_worker.engine import Done, EngineSettings, Failed, Speech, Voice, VoiceInput, VoiceLimits
@@ -147,18 +148,20 @@ class PocketTtsEngine:
     def _come(self) -> str | None:
         """Load from the checkpoint; return what was too large, where something was."""
         try:
-            self._parts = self._load()
+            parts = self._load()
             samples = np.random.default_rng(0).normal(0, 0.1, 3 * _RATE_HZ).astype(np.float32)
             # The voice is forgotten: nobody has it.
             _say(
-                replace(self._parts, voices=HeardVoices(0)),
+                replace(parts, voices=HeardVoices(0)),
                 [VoiceInput(text="One.", voice=Voice(digest="", samples=samples), language=None)],
             )
+        except (TemplateError, ValueError) as error:
+            raise EngineLoadError(f"The checkpoint's parts do not make it speak: {error}") from error
         except (MemoryError, RuntimeError, EngineOutOfMemoryError) as error:
             if not isinstance(error, EngineOutOfMemoryError) and not is_out_of_memory(error):
                 raise
-            self.unload()
             return str(error)
+        self._parts = parts
         return None
 
     def _come_back(self) -> str | None:

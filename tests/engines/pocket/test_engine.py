@@ -291,6 +291,18 @@ def test_a_checkpoint_that_is_not_whole_is_told(
     assert engine.device_bytes == 0
 
 
+def test_what_fails_when_it_speaks_for_the_first_time_is_not_loaded(
+    settings: EngineSettings, tiny_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_folder(), tmp_path / "spoilt")
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('This template wants more than a text.') }}")
+    engine = PocketTtsEngine(replace(settings, model=str(folder)))
+    for _ in range(2):
+        with pytest.raises(EngineLoadError, match=r"do not make it speak: .*wants more than a text"):
+            engine.load()
+    assert engine.device_bytes == 0
+
+
 def test_a_codec_is_found_where_the_processor_says(
     settings: EngineSettings, tiny_folder: Callable[..., Path], tmp_path: Path, engine: PocketTtsEngine
 ) -> None:
