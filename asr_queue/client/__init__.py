@@ -22,8 +22,9 @@ from asr_queue.client.errors import (
 )
 from asr_queue.client.pacing import PollPolicy, RetryPolicy
 from asr_queue.client.protocol import speech_item, transcribe_item
-from asr_queue.client.results import FileProgress, FileState, ItemResult, Progress
+from asr_queue.client.results import FileProgress, FileState, ItemResult, Progress, SpeechResult
 from asr_queue.domain.batches import BatchStatus, Priority
+from asr_queue.domain.speech import SpeechFormat
 from asr_queue.wire.api import (
     BatchAnswer,
     ItemAnswer,
@@ -58,6 +59,8 @@ __all__ = [
     "RetryAnswer",
     "RetryPolicy",
     "SourceError",
+    "SpeechFormat",
+    "SpeechResult",
     "StatusAnswer",
     "SubmitAnswer",
     "SubmitItem",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import datetime
+from itertools import starmap
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,11 +28,14 @@ from asr_queue.client.protocol import (
     submit_call,
     voices_call,
 )
-from asr_queue.client.results import ItemResult, OnProgress
+from asr_queue.client.results import ItemResult, OnProgress, SpeechResult
+from asr_queue.client.runs import Run, RunOptions
 from asr_queue.client.saving import whole_file
 from asr_queue.client.sources import Uploadable
-from asr_queue.client.transcription import TranscribeOptions, Transcription
+from asr_queue.client.speaking import Speaking, Text
+from asr_queue.client.transcribing import Transcribing
 from asr_queue.domain.batches import BatchStatus, Priority
+from asr_queue.domain.speech import SpeechFormat
 from asr_queue.wire.api import (
     BatchAnswer,
     ItemAnswer,
@@ -365,13 +369,36 @@ class AsyncClient:
             deadline_s: what is not finished by then gets a DeadlineError as its result.
             on_progress: told the counts, and which file has moved, at each change.
         """
-        options = TranscribeOptions(
-            language=language,
-            timestamps=timestamps,
-            prompt=prompt,
-            label=label,
-            priority=Priority(priority),
-            deadline_s=deadline_s,
-            on_progress=on_progress,
-        )
-        return Transcription(self._caller, self._poll, paths, options).results()
+        errand = Transcribing(caller=self._caller, language=language, timestamps=timestamps, prompt=prompt)
+        options = RunOptions(label=label, priority=Priority(priority), deadline_s=deadline_s, on_progress=on_progress)
+        return Run(self._caller, self._poll, map(Path, paths), errand, options).results()
+
+    def speak(
+        self,
+        texts: Iterable[str],
+        *,
+        voice: Uploadable,
+        language: str = "auto",
+        form: SpeechFormat | str = SpeechFormat.WAV,
+        label: str = "",
+        priority: Priority | str = Priority.NORMAL,
+        deadline_s: float | None = None,
+    ) -> AsyncGenerator[SpeechResult, None]:
+        """Say any number of texts in one voice; yield one result a text, as they come, with speech or an error.
+
+        As `transcribe` with the texts in the place of files: a text that fails costs the others nothing. A sample is
+        uploaded once for all of them. At most 8 results wait in memory for the caller.
+
+        Args:
+            texts: read lazily; of at most 10,000 characters each.
+            voice: a sample of it, as a path or bytes; or the id of an upload or of a named voice.
+            language: of the texts: "auto", an English name or an ISO 639 code.
+            form: "wav", "flac" or "mp3".
+            label: as for `transcribe`, like the next two.
+
+        Raises:
+            ValueError: there is no such format or priority.
+        """
+        errand = Speaking(self._caller, voice=voice, language=language, form=SpeechFormat(form))
+        options = RunOptions(label=label, priority=Priority(priority), deadline_s=deadline_s)
+        return Run(self._caller, self._poll, starmap(Text, enumerate(texts, 1)), errand, options).results()

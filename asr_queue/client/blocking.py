@@ -12,9 +12,10 @@ from anyio.from_thread import start_blocking_portal
 
 from asr_queue.client.aio import AsyncClient
 from asr_queue.client.pacing import PollPolicy, RetryPolicy
-from asr_queue.client.results import ItemResult, OnProgress
+from asr_queue.client.results import ItemResult, OnProgress, SpeechResult
 from asr_queue.client.sources import Uploadable
 from asr_queue.domain.batches import BatchStatus, Priority
+from asr_queue.domain.speech import SpeechFormat
 from asr_queue.wire.api import (
     BatchAnswer,
     ItemAnswer,
@@ -201,6 +202,32 @@ class Client:
             on_progress=on_progress,
         )
 
+        return self._pulled(results)
+
+    def speak(
+        self,
+        texts: Iterable[str],
+        *,
+        voice: Uploadable,
+        language: str = "auto",
+        form: SpeechFormat | str = SpeechFormat.WAV,
+        label: str = "",
+        priority: Priority | str = Priority.NORMAL,
+        deadline_s: float | None = None,
+    ) -> Iterator[SpeechResult]:
+        """Say any number of texts in one voice; yield one result a text, as they come, with speech or an error.
+
+        `texts` is used on the client's thread.
+        """
+        results = self._client.speak(
+            texts,
+            voice=voice,
+            language=language,
+            form=form,
+            label=label,
+            priority=priority,
+            deadline_s=deadline_s,
+        )
         return self._pulled(results)
 
     def _pulled(self, results: AsyncGenerator[T, None]) -> Iterator[T]:

@@ -5,7 +5,7 @@
         ├── ApiError              the server answered with an error: `status`, `code`, `detail`, `retry_after_s`
         ├── TransportError        no answer: refused, broken off, timed out; retries included
         ├── BadAnswerError        an answer that is not what the contract says
-        ├── ItemFailedError       the server says that this item failed: its `code` and why
+        ├── ItemFailedError       nothing comes of this item: its `code` and why
         ├── SourceError           a local file cannot be read, or changed while it was sent
         └── DeadlineError         the caller's own deadline passed first
 
@@ -47,7 +47,7 @@ class BadAnswerError(QueueClientError):
 
 
 class ItemFailedError(QueueClientError):
-    """The server could not transcribe this item; the others of its batch are not affected."""
+    """Nothing comes of this item, and asking again would not help; the others of its batch are not affected."""
 
 
 class SourceError(QueueClientError):

@@ -1,4 +1,4 @@
-"""What a transcription of many files tells its caller."""
+"""What a run over many recordings or texts tells its caller."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,28 +6,64 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeAlias
 
-from asr_queue.client.errors import QueueClientError
+from asr_queue.client.errors import BadAnswerError, QueueClientError
+from asr_queue.client.saving import whole_file
 from asr_queue.wire.transcript import Transcript
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ItemResult:
-    """What became of one file: a transcript, or the reason why there is none."""
+class Result:
+    """What is known of one source in the end, whatever was asked for."""
 
-    path: Path
-    """The source, as it was given."""
-    transcript: Transcript | None = None
     error: QueueClientError | None = None
-    """Set exactly when `transcript` is not."""
+    """Why nothing came of it; None where something did."""
     batch_id: str | None = None
     """None where it was never submitted."""
     item_id: str | None = None
     audio_s: float | None = None
-    """Length of the audio, where the server said so."""
+    """Length of the audio that was heard or made, where the server said so."""
     device_s: float | None = None
     """Its share of the seconds that the device computed, where the server said so."""
     cost_usd: float | None = None
     """What those cost, where the server said so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemResult(Result):
+    """What became of one file: a transcript, or an error, never both."""
+
+    path: Path
+    """The source, as it was given."""
+    transcript: Transcript | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechResult(Result):
+    """What became of one text: speech, or an error, never both."""
+
+    text: str
+    """As it was given."""
+    number: int
+    """From 1, in the order of the texts."""
+    speech: bytes | None = None
+    """A whole file of the format that was asked for."""
+
+    def save(self, path: str | Path) -> Path:
+        """Write the speech into a file, which appears whole or not at all; return its path.
+
+        Args:
+            path: where to; a file that is there already is replaced.
+
+        Raises:
+            QueueClientError: there is no speech: the error of this text.
+            OSError: the file cannot be written.
+        """
+        if self.speech is None:
+            raise self.error or BadAnswerError("there is no speech to save")
+        path = Path(path)
+        with whole_file(path) as file:
+            file.write(self.speech)
+        return path
 
 
 class FileState(StrEnum):

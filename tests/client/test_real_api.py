@@ -7,7 +7,7 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,17 @@ from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.adapters.memory_store import MemoryStore
 from asr_queue.adapters.memory_table import MemoryTable
 from asr_queue.adapters.memory_workers import MemoryWorkerRegistry
-from asr_queue.client import ApiError, AsyncClient, Client, Priority, SubmitAnswer, speech_item, transcribe_item
+from asr_queue.client import (
+    ApiError,
+    AsyncClient,
+    Client,
+    Priority,
+    QueueClientError,
+    SpeechResult,
+    SubmitAnswer,
+    speech_item,
+    transcribe_item,
+)
 from asr_queue.domain.items import ItemError, Operation
 from asr_queue.usecases.manage_keys import create_key
 from asr_queue.usecases.record_outcome import Outcome, record_outcomes, write_result
@@ -130,6 +140,55 @@ def test_a_named_voice_speaks_and_what_it_says_becomes_a_file(client: Client, tm
     for voice in voices:
         client.delete_voice(voice.voice_id)
     assert list(client.list_voices()) == []
+
+
+def said_in_order(results: Iterable[SpeechResult]) -> list[bytes | str]:
+    """Return for each text its speech, or the code of its error."""
+    ordered = sorted(results, key=lambda result: result.number)
+    return [result.error.code if result.error else result.speech or b"" for result in ordered]
+
+
+def test_many_texts_become_speech_and_errors(client: Client, tmp_path: Path) -> None:
+    (sample := tmp_path / "anna.wav").write_text("anna")
+    texts = [f"Text {n}." if n % 100 else "..." for n in range(250)]
+    texts[7] = "x" * 10_001
+    results = list(client.speak(iter(texts), voice=sample, language="en", form="mp3"))
+    expected = [f"{text} like anna".encode() if text[:4] == "Text" else "text_empty" for text in texts]
+    expected[7] = "text_too_long"
+    assert said_in_order(results) == expected
+    assert {result.text for result in results} == set(texts)
+    assert {result.audio_s for result in results if result.speech} == {1.5}
+    for result in results[:20]:
+        if result.speech:
+            assert result.save(tmp_path / "said.mp3").read_bytes() == result.speech
+        else:
+            with pytest.raises(QueueClientError):
+                result.save(tmp_path / "nothing.mp3")
+    assert {path.name for path in tmp_path.iterdir()} == {"anna.wav", "said.mp3"}
+
+
+def test_a_voice_is_a_sample_or_an_id(client: Client, tmp_path: Path) -> None:
+    file_id = client.upload(b"anna").file_id
+    voice_id = client.create_voice("Anna", file_id, consent=True).voice_id
+    for voice in (b"anna", file_id, voice_id):
+        assert said_in_order(client.speak(["Hello.", "Bye."], voice=voice)) == [b"Hello. like anna", b"Bye. like anna"]
+    client.delete_voice(voice_id)
+    assert said_in_order(client.speak(["Hello.", "Bye."], voice=voice_id)) == ["file_expired"] * 2
+    assert said_in_order(client.speak(["Hello."], voice=str(tmp_path / "none.wav"))) == ["unreadable_source"]
+    assert said_in_order(client.speak(["Hello."], voice=file_id, language="Klingon")) == ["unknown_language"]
+    assert said_in_order(client.speak(["Hello."], voice=client.upload(b"long").file_id, deadline_s=0.3)) == [
+        "deadline_exceeded"
+    ]
+    with pytest.raises(ValueError, match="ogg"):
+        client.speak(["Hello."], voice=file_id, form="ogg")
+
+
+def test_the_asynchronous_client_speaks_too(running: Running) -> None:
+    async def said() -> list[SpeechResult]:
+        async with AsyncClient(running.url, running.api_key, retry=RETRY, poll=POLL) as client:
+            return [result async for result in client.speak(["Hello.", "?"], voice=b"anna", label="greetings")]
+
+    assert said_in_order(asyncio.run(said())) == [b"Hello. like anna", "text_empty"]
 
 
 def test_many_files_become_transcripts_and_errors(client: Client, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from asr_queue.client import AsyncClient, Client, FileProgress, ItemResult, Progress
-from asr_queue.client.transcription import BATCH_ITEMS, MAX_FETCHED, MAX_IN_FLIGHT
+from asr_queue.client.runs import BATCH_ITEMS, MAX_IN_FLIGHT
+from asr_queue.client.transcribing import MAX_FETCHED
 from tests.client.conftest import NO_RETRY, POLL, RETRY
 from tests.client.contract_server import KEY, ContractServer, Plain, Refuse, Reset, Slow
 

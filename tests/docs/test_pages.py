@@ -64,9 +64,9 @@ def test_a_reader_who_types_a_page_from_top_to_bottom_sees_what_it_shows(
         typed = [command for block in found if block.language == "console" for command in pages.commands(block)]
         deploys = any(command.text.startswith("sam ") for command in typed)
         if not deploys and not any(command.serves for command in typed):
-            _must_work(
-                session.leave_running(f"asr-queue up --port {port}", "ready "), f"{name}: the system it takes as given"
-            )
+            speaks = any(".speak(" in block.text for block in found)
+            up = f"asr-queue up --port {port}{' --voice-engine echo' if speaks else ''}"
+            _must_work(session.leave_running(up, "ready "), f"{name}: the system it takes as given")
             _must_work(session.shell(here.GIVEN), f"{name}: what it takes as given")
         ran: Ran | None = None
         for block in found:
