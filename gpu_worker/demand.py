@@ -84,7 +84,7 @@ class Demands:
                 return
             came: dict[Priority, list[datetime]] = defaultdict(list)
             for delivery in deliveries:
-                came[_priority_of(delivery)].append(delivery.sent_at)
+                came[priority_of(delivery)].append(delivery.sent_at)
             for priority, sent in came.items():
                 lane = lanes[priority]
                 oldest_s = self._seconds() - (now - min(sent)).total_seconds()
@@ -108,7 +108,7 @@ class Demands:
         return Demand(waiting=sum(lane.waiting for lane in lanes.values()), slack_s=min(slacks_s, default=math.inf))
 
 
-def _priority_of(delivery: Delivery) -> Priority:
+def priority_of(delivery: Delivery) -> Priority:
     """Return the lane that a delivery came by; its handle names it, behind its operation, where there are lanes."""
     names = delivery.receipt_handle.split(":")[:-1]
     return next((priority for priority in Priority if priority.value in names), Priority.NORMAL)

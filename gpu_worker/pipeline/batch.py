@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final, TypeAlias
 
+from asr_queue.domain.batches import Priority
 from asr_queue.domain.items import Operation
 from gpu_worker.pipeline.turns import Turns
 from gpu_worker.work import Chunk, Prepared
@@ -25,8 +26,8 @@ class AtHand:
     """Items."""
     ready: int
     """Chunks; with `expected` together more than nothing."""
-    oldest_sent_at: datetime | None
-    """When the message was sent whose item has waited longest; None where nothing is ready."""
+    oldest_sent_at: Mapping[Priority, datetime]
+    """When the message was sent whose item has waited longest, for each priority of which anything is ready."""
 
 
 ChoosePass: TypeAlias = Callable[[Mapping[Operation, AtHand]], Operation]

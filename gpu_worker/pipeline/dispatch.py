@@ -129,12 +129,15 @@ class Dispatch:
 
     def _demand_of(self, at_hand: AtHand, in_queue: Demand) -> Demand:
         """Return what waits of an operation in both places: what is in its queues has to be in time as well."""
-        waited_s = 0.0
-        if at_hand.oldest_sent_at is not None:
-            waited_s = (self._clock.now() - at_hand.oldest_sent_at).total_seconds()
+        now = self._clock.now()
+        slacks_s = [
+            self._demands.bound_s(priority) - (now - sent_at).total_seconds()
+            for priority, sent_at in at_hand.oldest_sent_at.items()
+        ]
         return Demand(
             waiting=at_hand.ready + at_hand.expected + in_queue.waiting,
-            slack_s=min(self._bound_s - waited_s, in_queue.slack_s),
+            # What is still being prepared counts as having come just now.
+            slack_s=min(in_queue.slack_s, *(slacks_s or [self._bound_s])),
         )
 
     def _usable(self, demands: Mapping[Operation, Demand]) -> dict[Operation, Demand]:

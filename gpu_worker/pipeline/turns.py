@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
 
+from asr_queue.domain.batches import Priority
+from gpu_worker.demand import priority_of
 from gpu_worker.work import Chunk
 
 
@@ -44,9 +46,14 @@ class Turns:
         seconds = [sum(chunk.duration_s for chunk in chunks) for chunks in self._line.values()]
         return sum(seconds) - max(seconds, default=0.0)
 
-    def oldest_sent_at(self) -> datetime | None:
-        """Return when the message was sent whose item has waited longest; None where nothing waits."""
-        return min((chunks[0].claimed.delivery.sent_at for chunks in self._line.values()), default=None)
+    def oldest_sent_at(self) -> dict[Priority, datetime]:
+        """Return when the message was sent whose item has waited longest, for each priority of which anything waits."""
+        oldest: dict[Priority, datetime] = {}
+        for chunks in self._line.values():
+            delivery = chunks[0].claimed.delivery
+            priority = priority_of(delivery)
+            oldest[priority] = min(oldest.get(priority, delivery.sent_at), delivery.sent_at)
+        return oldest
 
     def take(self, most: int) -> list[Chunk]:
         """Remove and return the next micro-batch: 1 to `most` chunks. Something must wait."""

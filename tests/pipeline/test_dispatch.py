@@ -6,6 +6,7 @@ import pytest
 
 from asr_queue.adapters.memory_clock import ManualClock
 from asr_queue.adapters.memory_queue import MemoryQueue
+from asr_queue.domain.batches import Priority
 from asr_queue.domain.items import Operation
 from gpu_worker.engine import EngineSettings
 from gpu_worker.engines.echo import EchoEngine
@@ -50,9 +51,9 @@ def dispatch(queues, seconds) -> Dispatch:
     return made
 
 
-def at_hand(ready: int = 16) -> AtHand:
-    now = ManualClock().now()
-    return AtHand(expected=0, ready=ready, oldest_sent_at=now - timedelta(seconds=45))
+def at_hand(ready: int = 16, *, waited_s: float = 45, priority: Priority = Priority.NORMAL) -> AtHand:
+    sent_at = ManualClock().now() - timedelta(seconds=waited_s)
+    return AtHand(expected=0, ready=ready, oldest_sent_at={priority: sent_at})
 
 
 def test_a_burst_in_the_queue_presses_for_the_whole_of_it(dispatch, queues):
@@ -68,6 +69,16 @@ def test_a_family_that_alone_has_chunks_ready_goes_whatever_waits_elsewhere(disp
     queues[TTS].send_bodies(["{}"] * 160)
     dispatch.next_queue()
     assert dispatch.next_pass({ASR: at_hand()}) is ASR
+
+
+@pytest.mark.parametrize(
+    ("priority", "pressing_s"), [(Priority.HIGH, 25), (Priority.NORMAL, 55), (Priority.LOW, 235)], ids=str
+)
+def test_what_is_at_hand_keeps_the_bound_of_its_priority(dispatch, priority, pressing_s):
+    # A swap of 3 s, a pass of what waits, and two of the model that is there: 6 s before the bound.
+    for waited_s, chosen in ((pressing_s - 2, ASR), (pressing_s, TTS)):
+        mine = {ASR: at_hand(waited_s=1), TTS: at_hand(waited_s=waited_s, priority=priority)}
+        assert dispatch.next_pass(mine) is chosen
 
 
 def test_where_nothing_waits_the_queues_are_polled_in_turn(dispatch):

@@ -1,6 +1,10 @@
+from dataclasses import replace
+from datetime import timedelta
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr_queue.domain.batches import Priority
 from gpu_worker.pipeline.turns import Turns
 from tests.pipeline.makers import chunks_of, claimed
 
@@ -47,6 +51,21 @@ def test_an_item_that_comes_again_shares_its_pass_with_nobody():
     while len(turns):
         passes.append(set(names(turns.take(16))))
     assert passes == [{"a", "b"}, {"again"}, {"also"}]
+
+
+def test_the_longest_wait_is_told_for_each_priority():
+    turns = turns_of(plain=[3.0])
+    assert list(turns.oldest_sent_at()) == [Priority.NORMAL]
+    later = claimed("later")
+    began_at = later.delivery.sent_at
+    for number, lane in enumerate(["high", "normal", "high"], start=1):
+        handle = f"transcribe:{lane}:handle-{number}"
+        delivery = replace(later.delivery, receipt_handle=handle, sent_at=began_at + timedelta(seconds=number))
+        turns.add(chunks_of(replace(later, delivery=delivery), 3.0, 3.0))
+    assert turns.oldest_sent_at() == {
+        Priority.NORMAL: began_at,
+        Priority.HIGH: began_at + timedelta(seconds=1),
+    }
 
 
 def test_a_dropped_item_is_not_passed_on():
