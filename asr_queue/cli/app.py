@@ -13,10 +13,12 @@ from asr_queue.cli.doctor import doctor
 from asr_queue.cli.drop import drop
 from asr_queue.cli.keys import keys
 from asr_queue.cli.report import report
+from asr_queue.cli.say import say
 from asr_queue.cli.status import status
 from asr_queue.cli.tenants import tenants
 from asr_queue.cli.transcribe import transcribe
 from asr_queue.cli.up import up
+from asr_queue.cli.voices import voices
 from asr_queue.cli.watch import watch
 
 app = typer.Typer(
@@ -29,6 +31,8 @@ app = typer.Typer(
 )
 app.command()(transcribe)
 app.command()(drop)
+app.command()(say)
+app.add_typer(voices, name="voices")
 app.command()(status)
 app.command()(batches)
 app.command()(cancel)

@@ -1,15 +1,12 @@
 """`asr-queue batches`, `asr-queue cancel`, `asr-queue retry`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, TypeAlias
 
 import typer
 
-from asr_queue.cli.ending import give_up
 from asr_queue.cli.printable import printable
-from asr_queue.cli.server import KeyOption, UrlOption, connected, required_server
-from asr_queue.client import BatchAnswer, BatchStatus, Client, Priority, QueueClientError
+from asr_queue.cli.server import KeyOption, UrlOption, asking
+from asr_queue.client import BatchAnswer, BatchStatus, Priority
 
 BatchArgument: TypeAlias = Annotated[
     str, typer.Argument(help="The batch_id that a submit answered.", show_default=False)
@@ -24,7 +21,7 @@ def batches(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, as the server has it.")] = False,
 ) -> None:
     """List your batches, newest first."""
-    with _asking(url, api_key) as client:
+    with asking(url, api_key) as client:
         for batch in client.list_batches(label=label, state=state):
             typer.echo(batch.model_dump_json() if as_json else _line(batch))
 
@@ -38,26 +35,17 @@ def cancel(
     api_key: KeyOption = None,
 ) -> None:
     """Cancel what of a batch has not ended, or one item of it."""
-    with _asking(url, api_key) as client:
+    with asking(url, api_key) as client:
         cancelled = client.cancel(batch) if item is None else int(client.cancel_item(batch, item))
     typer.echo(f"{_items(cancelled)} cancelled")
 
 
 def retry(batch: BatchArgument, url: UrlOption = None, api_key: KeyOption = None) -> None:
     """Submit what has failed of a batch once more, as a new batch, and print its id."""
-    with _asking(url, api_key) as client:
+    with asking(url, api_key) as client:
         answer = client.retry_failed(batch)
     typer.echo(answer.batch_id)
     typer.echo(f"{_items(answer.total_items)} submitted once more", err=True)
-
-
-@contextmanager
-def _asking(url: str | None, api_key: str | None) -> Iterator[Client]:
-    with connected(required_server(url, api_key)) as client:
-        try:
-            yield client
-        except QueueClientError as error:
-            give_up(str(error))
 
 
 def _line(batch: BatchAnswer) -> str:

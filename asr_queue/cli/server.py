@@ -10,7 +10,7 @@ import httpx
 import typer
 
 from asr_queue.cli.ending import give_up
-from asr_queue.client import Client
+from asr_queue.client import Client, QueueClientError
 
 DEFAULT_DATA: Final = Path(".asr-queue")
 """The data folder of `asr-queue up`, below the current directory."""
@@ -68,6 +68,16 @@ def connected(server: Server) -> Iterator[Client]:
         give_up(str(error))
     with client:
         yield client
+
+
+@contextmanager
+def asking(url: str | None, api_key: str | None) -> Iterator[Client]:
+    """Yield a client of the server that is meant; what it refuses ends the command."""
+    with connected(required_server(url, api_key)) as client:
+        try:
+            yield client
+        except QueueClientError as error:
+            give_up(str(error))
 
 
 def running_server(data: Path) -> Server | None:
