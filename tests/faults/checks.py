@@ -7,11 +7,15 @@ from typing import Any, Final
 
 from tests.faults.clients import Story
 from tests.faults.end_state import BatchRows
-from tests.faults.recordings import Recording
+from tests.faults.plan import Saying
+from tests.faults.recordings import SHORT, SILENT, Recording
+from tests.faults.speech import not_said
 
 _FINAL: Final = frozenset({"done", "error"})
 _ECHO: Final = re.compile(r"echo of (\d+\.\d\d) s")
 _MOST_OFF_S: Final = 0.05
+_NO_VOICE: Final = {SILENT: "voice_silent", SHORT: "voice_too_short"}
+"""What becomes of an item whose sample is that."""
 
 
 def answers_agree(story: Story) -> Iterator[str]:
@@ -80,7 +84,9 @@ def ends_are_noted(rows: Mapping[str, BatchRows]) -> Iterator[str]:
 def outcomes_are_right(
     story: Story, rows: Mapping[str, BatchRows], recordings: list[Recording], *, engine: str
 ) -> Iterator[str]:
-    """A recording is done with its own transcript, or was tried too often; what is no recording is an error.
+    """A recording is done with its own transcript, a text with speech of its own, or was tried too often.
+
+    What is no recording is an error, and so is what is no voice.
 
     What its client cancelled may have ended by that.
     """
@@ -88,25 +94,24 @@ def outcomes_are_right(
         if not batch.is_visible:
             continue
         for item in batch.items:
-            place = story.client.uploads[story.client.items[int(item["index"])]]
+            index = int(item["index"])
+            place, saying = story.client.uploads[story.client.items[index]], story.client.saying(index)
             code = item.get("error_code", "")
-            is_right = (
-                item["status"] == "error" and code.startswith("audio_") and code != "audio_missing"
-                if place < 0
-                else item["status"] == "done"
-            )
+            is_right = item["status"] == ("error" if place < 0 else "done") and _is_error_of(place, code)
             cancel = story.client.cancel
-            was_cancelled = code == "cancelled" and cancel is not None and cancel.is_meant(int(item["index"]))
+            was_cancelled = code == "cancelled" and cancel is not None and cancel.is_meant(index)
             if not is_right and code != "too_many_attempts" and not was_cancelled:
                 yield f"{story.client.label}: item {item['item_id']} of {place} ended {item['status']} {code}"
-            texts = story.fetched.get(item["item_id"], set())
-            if len(texts) > 1:
-                yield f"{story.client.label}: item {item['item_id']} has {len(texts)} transcripts"
-            if engine == "echo" and place >= 0:
-                yield from _not_of(texts, recordings[place], item["item_id"])
-            is_missing = item["item_id"] not in story.expired and not texts
+            results = story.fetched.get(item["item_id"], set())
+            if len(results) > 1:
+                yield f"{story.client.label}: item {item['item_id']} has {len(results)} results"
+            if saying is not None:
+                yield from _not_said_of(results, saying, item)
+            elif engine == "echo" and place >= 0:
+                yield from _not_of(results, recordings[place], item["item_id"])
+            is_missing = item["item_id"] not in story.expired and not results
             if story.is_finished and item["status"] == "done" and is_missing:
-                yield f"{story.client.label}: item {item['item_id']} is done, and nobody got its transcript"
+                yield f"{story.client.label}: item {item['item_id']} is done, and nobody got its result"
 
 
 def nothing_is_left(
@@ -117,7 +122,7 @@ def nothing_is_left(
     *,
     alive_since_s: float,
 ) -> Iterator[str]:
-    """No message waits, no upload is pinned, and every transcript of an item that ended since then is an object."""
+    """No message waits, no upload is pinned, and every result of an item that ended since then is an object."""
     for queue, count in messages.items():
         if count:
             yield f"{count} messages are left in {queue}"
@@ -128,7 +133,7 @@ def nothing_is_left(
         for item in batch.items:
             is_alive = item["status"] == "done" and item["finished_at"] > alive_since_s * 1000
             if is_alive and item["result_key"] not in objects:
-                yield f"the transcript of item {item['item_id']} is not there"
+                yield f"the result of item {item['item_id']} is not there"
 
 
 def nothing_outlives_its_time(put_at_s: Mapping[str, float], objects: set[str], *, before_s: float) -> Iterator[str]:
@@ -146,6 +151,20 @@ def _status(states: list[str]) -> str:
     if all(state == "done" for state in states):
         return "completed"
     return "queued" if all(state == "queued" for state in states) else "processing"
+
+
+def _is_error_of(place: int, code: str) -> bool:
+    """Whether a code, empty for none, is what an item of that upload ends with."""
+    if place >= 0:
+        return not code
+    return code == _NO_VOICE[place] if place in _NO_VOICE else code.startswith("audio_") and code != "audio_missing"
+
+
+def _not_said_of(results: set[bytes], saying: Saying, item: Mapping[str, Any]) -> Iterator[str]:
+    for result in results:
+        yield from not_said(result, saying, item["item_id"])
+    if item["status"] == "done" and item.get("text"):
+        yield f"item {item['item_id']} is done, and its text is still there"
 
 
 def _not_of(texts: set[bytes], recording: Recording, item_id: str) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """The clients of a run, and what each of them was told."""
 
 import asyncio
-import json
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -9,7 +8,7 @@ from typing import Any, Final
 import httpx
 
 from tests.faults.plan import Client
-from tests.faults.recordings import Recording
+from tests.faults.recordings import Recording, upload
 
 _PAUSE_S: Final = 0.05
 _TRY_AGAIN: Final = frozenset({429, 503})
@@ -34,9 +33,9 @@ class Story:
     submitted: dict[str, Any] | None = None
     polls: list[Poll] = field(default_factory=list)
     fetched: dict[str, set[bytes]] = field(default_factory=dict)
-    """What each item's transcript was, by item id, whenever it was fetched."""
+    """What each item's result was, by item id, whenever it was fetched."""
     expired: set[str] = field(default_factory=set)
-    """Ids of the items whose transcripts had gone when they were asked for."""
+    """Ids of the items whose results had gone when they were asked for."""
     surprises: list[str] = field(default_factory=list)
     """Answers that nobody may get, whatever fails."""
 
@@ -73,21 +72,22 @@ class Actor:
         client, story = self._client, self.story
         await asyncio.sleep(client.begins_s)
         for place in client.uploads:
-            data = b"no audio at all" if place < 0 else self._recordings[place].data
+            data = upload(place, self._recordings)
             answer = await self._ask("POST", "/api/v1/files/upload", files={"file": ("clip", data)})
             if answer is None:
                 return
-            story.files.append(str(answer["file_id"]))
-        items = [{"operation": "transcribe", "ref_audio": story.files[place]} for place in client.items]
-        story.submitted = await self._ask(
+            story.files.append(str(answer.json()["file_id"]))
+        items = [self._item(number) for number in range(len(client.items))]
+        accepted = await self._ask(
             "POST",
             "/api/v1/queue/submit",
             tries=client.tries,
             json={"label": client.label, "priority": client.priority, "items": items},
             headers={"Idempotency-Key": client.label},
         )
-        if story.submitted is None:
+        if accepted is None:
             return
+        story.submitted = accepted.json()
         batch_id = story.submitted["batch_id"]
         await asyncio.gather(*(self._poll(batch_id, number) for number in range(client.pollers)), self._cancel())
         await self.fetch()
@@ -99,15 +99,21 @@ class Actor:
             await self.fetch()
 
     async def fetch(self) -> None:
-        """Fetch every transcript there is."""
+        """Fetch every result there is."""
         for item in self.story.polls[-1].answer["items"] if self.story.polls else ():
             if item["url"] is None:
                 continue
-            text = await self._ask("GET", item["url"])
-            if text is None:
+            result = await self._ask("GET", item["url"])
+            if result is None:
                 self.story.expired.add(item["item_id"])
             else:
-                self.story.fetched.setdefault(item["item_id"], set()).add(json.dumps(text, sort_keys=True).encode())
+                self.story.fetched.setdefault(item["item_id"], set()).add(result.content)
+
+    def _item(self, number: int) -> dict[str, Any]:
+        file_id, saying = self.story.files[self._client.items[number]], self._client.saying(number)
+        if saying is None:
+            return {"operation": "transcribe", "ref_audio": file_id}
+        return {"operation": "voice_clone", "ref_audio": file_id, "text": saying.text, "format": saying.form}
 
     async def _poll(self, batch_id: str, number: int) -> None:
         await asyncio.sleep(number * self._client.poll_every_s / 2)
@@ -127,9 +133,9 @@ class Actor:
         began_s = time.monotonic()
         answer = await self._ask("GET", f"/api/v1/queue/status/{batch_id}")
         if answer is not None:
-            self.story.polls.append(Poll(began_s, time.monotonic(), answer))
+            self.story.polls.append(Poll(began_s, time.monotonic(), answer.json()))
 
-    async def _ask(self, method: str, path: str, *, tries: int = 1_000_000, **request: Any) -> dict[str, Any] | None:
+    async def _ask(self, method: str, path: str, *, tries: int = 1_000_000, **request: Any) -> httpx.Response | None:
         """Ask until there is an answer; None where that takes too many tries, or the file it is about has expired."""
         request["headers"] = self._headers | request.get("headers", {})
         for _ in range(tries):
@@ -139,7 +145,7 @@ class Actor:
                 await asyncio.sleep(_PAUSE_S)
                 continue
             if answer.status_code == 200:
-                return dict(answer.json())
+                return answer
             if answer.status_code == 410 and time.monotonic() - self._began_s > self._file_life_s:
                 return None
             if answer.status_code not in _TRY_AGAIN and not _is_in_progress(answer):

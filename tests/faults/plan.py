@@ -5,12 +5,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from asr_queue.domain.batches import Priority
+from asr_queue.domain.speech import SpeechFormat
 from tests.faults.hurried import SPEED
+from tests.faults.recordings import CORRUPT, SHORT, SILENT
 from tests.faults.system import TENANTS, VISIBILITY_TIMEOUT_S
 
 _LEASE_S: Final = VISIBILITY_TIMEOUT_S / SPEED
 _LARGE_ITEMS: Final = 60
 """More than one transaction takes."""
+_WORDS: Final = ("We", "heard", "him", "sing", "yesterday.", "Nobody", "else", "listened,", "however", "loud.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saying:
+    """What an item of `voice_clone` says."""
+
+    text: str
+    form: SpeechFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +47,11 @@ class Client:
     tenant: str
     begins_s: float
     uploads: tuple[int, ...]
-    """Places among the recordings; minus one for bytes that are none."""
+    """Places among the recordings; below zero for what is none (`recordings`)."""
     items: tuple[int, ...]
     """Places among the uploads."""
+    sayings: tuple[Saying | None, ...] = ()
+    """What each item says, in the voice of its upload; None where it transcribes it. Empty: all do."""
     tries: int
     """How often it asks to submit before it gives up."""
     pollers: int
@@ -46,6 +59,10 @@ class Client:
     priority: Priority = Priority.NORMAL
     cancel: Cancel | None = None
     """Whether it thinks better of it."""
+
+    def saying(self, item: int) -> Saying | None:
+        """Return what the item at a place says; None where it is a `transcribe`."""
+        return self.sayings[item] if self.sayings else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,25 +109,41 @@ def plan(seed: int, *, names: list[str], recordings: int) -> Plan:
 
 def _client(chance: random.Random, label: str, recordings: int) -> Client:
     uploads = tuple(
-        -1 if chance.random() < 0.1 else chance.randrange(recordings) for _ in range(chance.choice((1, 2, 3, 5)))
+        CORRUPT if chance.random() < 0.1 else chance.randrange(recordings) for _ in range(chance.choice((1, 2, 3, 5)))
     )
     items = _LARGE_ITEMS if chance.random() < 0.03 else chance.choice((1, 2, 4, 8))
     # Drawn apart, so that a seed's script of before there were these is still the same.
     control = random.Random(f"{label} control")
     priority = control.choice(list(Priority))
     cancel = Cancel(after_s=control.uniform(0, 0.6), item=control.choice((None, control.randrange(items))))
+    tenant, begins_s = chance.choice(TENANTS), chance.uniform(0, 0.4)
+    voices = random.Random(f"{label} voices")
+    sayings = tuple(_saying(voices) if voices.random() < 1 / 3 else None for _ in range(items))
+    heard = tuple(chance.randrange(len(uploads)) for _ in range(items))
+    # What no voice can be made of is a sample of its own, for it is not said what a transcript of it has to be.
+    bad = (SILENT, SHORT)[: voices.choice((0, 0, 0, 1, 2))]
+    places = tuple(
+        len(uploads) + voices.randrange(len(bad)) if saying and bad and voices.random() < 0.4 else place
+        for place, saying in zip(heard, sayings, strict=True)
+    )
     return Client(
         label=label,
-        tenant=chance.choice(TENANTS),
-        begins_s=chance.uniform(0, 0.4),
-        uploads=uploads,
-        items=tuple(chance.randrange(len(uploads)) for _ in range(items)),
+        tenant=tenant,
+        begins_s=begins_s,
+        uploads=uploads + bad,
+        items=places,
+        sayings=sayings,
         tries=chance.choice((1, 1000, 1000, 1000)),
         pollers=chance.choice((1, 1, 2)),
         poll_every_s=chance.uniform(0.03, 0.2),
         priority=priority,
         cancel=cancel if control.random() < 0.15 else None,
     )
+
+
+def _saying(chance: random.Random) -> Saying:
+    words = chance.choices(_WORDS, k=chance.choice((1, 4, 12, 40)))
+    return Saying(text=" ".join(words), form=chance.choice(list(SpeechFormat)))
 
 
 def _harm(chance: random.Random, names: list[str], chaos_s: float) -> Harm:

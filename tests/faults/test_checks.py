@@ -1,18 +1,22 @@
 """The judge sees what it is there to see: each check, given a history with that fault and no other."""
 
+import io
 import json
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
+from asr_queue.domain.speech import SpeechFormat
 from tests.faults import checks
 from tests.faults.clients import Poll, Story
 from tests.faults.end_state import BatchRows
-from tests.faults.plan import Cancel, Client
-from tests.faults.recordings import Recording
+from tests.faults.plan import Cancel, Client, Saying
+from tests.faults.recordings import SHORT, SILENT, Recording
 from tests.faults.row_history import Image, Outcomes, RowHistory
 
 RECORDINGS = [Recording(b"", 1.5), Recording(b"", 4.0)]
@@ -126,14 +130,58 @@ def test_an_end_that_is_not_noted_or_noted_wrong_is_seen(noted: dict[str, int], 
     [
         (rows(status="error", error_code="audio_missing"), None, "ended error audio_missing"),
         (rows(), {"a": {b'{"text": "echo of 4.00 s"}'}}, "its recording has 1.50 s"),
-        (rows(), {"a": {b'{"text": "echo of 1.50 s"}', b'{"text": "echo of 1.51 s"}'}}, "has 2 transcripts"),
-        (rows(), {}, "nobody got its transcript"),
+        (rows(), {"a": {b'{"text": "echo of 1.50 s"}', b'{"text": "echo of 1.51 s"}'}}, "has 2 results"),
+        (rows(), {}, "nobody got its result"),
     ],
 )
 def test_a_wrong_outcome_is_seen(found: dict[str, BatchRows], fetched: Any, said: str) -> None:
     told = deepcopy(GOOD)
     told.fetched = GOOD.fetched if fetched is None else fetched
     assert any(said in violation for violation in checks.outcomes_are_right(told, found, RECORDINGS, engine="echo"))
+
+
+def speech(*, item: str = "a", length_s: float = 2.0, form: str = "WAV") -> bytes:
+    target = io.BytesIO()
+    with soundfile.SoundFile(target, "w", 24_000, 1, format=form) as file:
+        file.comment = f"Synthetic speech; item {item}"
+        file.write(np.full(round(length_s * 24_000), 0.1, np.float32))
+    return target.getvalue()
+
+
+def speaker(*results: bytes, place: int = 0) -> Story:
+    told = deepcopy(GOOD)
+    sayings = (Saying(text="Thirty signs, which take two s", form=SpeechFormat.WAV), None)
+    told.client = replace(CLIENT, uploads=(place, -1), sayings=sayings)
+    told.fetched = {"a": set(results)}
+    return told
+
+
+@pytest.mark.parametrize(
+    ("results", "changes", "said"),
+    [
+        ([speech()], {}, None),
+        ([speech(item="c")], {}, "calls itself"),
+        ([speech(length_s=4.0)], {}, "its text takes 2.00 s"),
+        ([speech(form="FLAC")], {}, "was wanted as wav"),
+        ([b'{"text": "echo of 2.00 s"}'], {}, "is no audio file"),
+        ([speech(), speech(length_s=2.01)], {}, "has 2 results"),
+        ([], {}, "nobody got its result"),
+        ([speech()], {"text": "Thirty signs"}, "its text is still there"),
+        ([], {"status": "error", "error_code": "voice_silent"}, "ended error voice_silent"),
+    ],
+)
+def test_speech_that_is_not_of_its_item_is_seen(results: list[bytes], changes: Any, said: str | None) -> None:
+    found = list(checks.outcomes_are_right(speaker(*results), rows(**changes), RECORDINGS, engine="echo"))
+    assert found == [] if said is None else any(said in violation for violation in found)
+
+
+@pytest.mark.parametrize(("place", "code"), [(SILENT, "voice_silent"), (SHORT, "voice_too_short")])
+def test_a_sample_that_is_no_voice_must_end_in_its_own_error(place: int, code: str) -> None:
+    told = speaker(place=place)
+    for found, is_right in [(code, True), ("audio_undecodable", False), ("voice_not_speech", False)]:
+        ended = rows(status="error", error_code=found)
+        assert (list(checks.outcomes_are_right(told, ended, RECORDINGS, engine="echo")) == []) is is_right
+    assert list(checks.outcomes_are_right(told, rows(), RECORDINGS, engine="echo")) != [], "it cannot be done"
 
 
 def test_what_is_left_over_is_seen() -> None:
