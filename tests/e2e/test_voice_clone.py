@@ -11,6 +11,7 @@ import httpx
 import pytest
 import soundfile
 
+from asr_queue.client import Client
 from tests.e2e.calls import finished, upload
 from tests.e2e.conftest import Stack
 
@@ -77,6 +78,19 @@ def test_nothing_is_lost_of_what_is_said_and_heard_while_workers_are_killed(
                     assert (speech.samplerate, speech.channels) == (24_000, 1)
                     assert 5 < len(text) / (speech.frames / speech.samplerate) < 30, "characters a second"
                     assert speech.comment.startswith("Synthetic speech")
+
+
+def test_the_client_speaks_through_a_whole_system(
+    up: Callable[..., AbstractContextManager[Stack]], tmp_path: Path
+) -> None:
+    with up("--engine", "echo", "--voice-engine", "echo") as stack, Client(stack.url, stack.api_key) as client:
+        texts = [*TEXTS, "..."]
+        results = {result.text: result for result in client.speak(texts, voice=RECORDINGS / VOICES[0], form="flac")}
+        for text in TEXTS:
+            with soundfile.SoundFile(results[text].save(tmp_path / "said.flac")) as speech:
+                assert 5 < len(text) / (speech.frames / speech.samplerate) < 30, "characters a second"
+        assert results["..."].error is not None
+        assert results["..."].error.code == "text_empty"
 
 
 def test_without_an_engine_for_it_nothing_is_said(up: Callable[..., AbstractContextManager[Stack]]) -> None:
