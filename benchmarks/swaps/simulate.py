@@ -1,7 +1,8 @@
 """A worker whose device holds one of two models, in simulated time: receives in tens, passes of up to sixteen.
 
 What it knows of its queues it knows by `gpu_worker.demand`, and whose turn it is a policy says: `gpu_worker.scheduler`,
-or another one. Receives and looks take no time; the queue that is not received from is looked at every second.
+or another one. The lanes of an operation take turns as they do in the worker. Receives and looks take no time; the
+queue that is not received from is looked at every second.
 """
 
 import math
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from asr_queue.domain.batches import Priority
 from asr_queue.domain.items import Operation
+from asr_queue.domain.lanes import LaneTurns
 from asr_queue.ports import Backlog, Delivery
 from benchmarks.swaps.traffic import MICRO_BATCH, Sent
 from gpu_worker.demand import Demands
@@ -44,10 +46,8 @@ class Run:
     swaps: int = 0
     waits_s: dict[Operation, list[float]] = field(default_factory=lambda: {one: [] for one in Operation})
     """From the sending to the begin of the pass, of each item."""
-
-    def late(self, bound_s: float) -> int:
-        """Count the items that waited past the bound."""
-        return sum(wait_s > bound_s for waits_s in self.waits_s.values() for wait_s in waits_s)
+    late: int = 0
+    """Items that waited past the bound of their priority."""
 
 
 class Simulation:
@@ -57,11 +57,14 @@ class Simulation:
         self, sent: Sequence[Sent], *, choose: Choose, pass_s: Mapping[Operation, float], swap_s: float, bound_s: float
     ) -> None:
         """Take the traffic and what things cost; the first operation's model is on the device."""
-        self._choose, self._pass_s, self._swap_s, self._bound_s = choose, pass_s, swap_s, bound_s
+        self._choose, self._pass_s, self._swap_s = choose, pass_s, swap_s
         self._now_s = 0.0
         self._coming = deque(sent)
-        self._queues: dict[Operation, deque[float]] = {one: deque() for one in Operation}
-        self._at_hand: dict[Operation, deque[float]] = {one: deque() for one in Operation}
+        self._queues: dict[Operation, dict[Priority, deque[Sent]]] = {
+            one: {lane: deque() for lane in Priority} for one in Operation
+        }
+        self._turns = {one: LaneTurns(Priority) for one in Operation}
+        self._at_hand: dict[Operation, deque[Sent]] = {one: deque() for one in Operation}
         self._demands = Demands(Operation, bound_s=bound_s, seconds=lambda: self._now_s)
         self._looked_s = -_LOOK_EVERY_S
         self._here = next(iter(Operation))
@@ -72,7 +75,9 @@ class Simulation:
     def run(self) -> Run:
         """Work until everything is done."""
         self._advance(0.0)
-        while self._coming or any(self._queues.values()) or any(self._at_hand.values()):
+        while (
+            self._coming or any(any(lanes.values()) for lanes in self._queues.values()) or any(self._at_hand.values())
+        ):
             demands = {one: self._demand(one, known) for one, known in self._demands.now().items()}
             costs = {
                 one: Costs(swap_s=0.0 if one is self._here else self._swap_s, pass_s=self._pass_s[one])
@@ -89,8 +94,11 @@ class Simulation:
 
     def _demand(self, operation: Operation, in_queue: Demand) -> Demand:
         at_hand = self._at_hand[operation]
-        slack_s = self._bound_s - (self._now_s - at_hand[0]) if at_hand else math.inf
+        slack_s = min((self._slack_s(sent) for sent in at_hand), default=math.inf)
         return Demand(waiting=in_queue.waiting + len(at_hand), slack_s=min(in_queue.slack_s, slack_s))
+
+    def _slack_s(self, sent: Sent) -> float:
+        return self._demands.bound_s(sent.priority) - (self._now_s - sent.at_s)
 
     def _serve(self, operation: Operation) -> None:
         self._polled = operation
@@ -107,7 +115,9 @@ class Simulation:
             while len(at_hand) < MICRO_BATCH and self._receive(operation) == _RECEIVED_AT_ONCE:
                 pass
         for _ in range(min(MICRO_BATCH, len(at_hand))):
-            self._run.waits_s[operation].append(self._now_s - at_hand.popleft())
+            sent = at_hand.popleft()
+            self._run.waits_s[operation].append(self._now_s - sent.at_s)
+            self._run.late += self._slack_s(sent) < 0
         self._advance(self._now_s + self._pass_s[operation])
 
     def _poll_idly(self) -> None:
@@ -123,10 +133,17 @@ class Simulation:
             self._receive(self._polled)
 
     def _receive(self, operation: Operation) -> int:
-        queue = self._queues[operation]
-        got = [queue.popleft() for _ in range(min(_RECEIVED_AT_ONCE, len(queue)))]
+        lanes, turns = self._queues[operation], self._turns[operation]
+        got: list[Sent] = []
+        for lane in turns.order():
+            if lanes[lane] and not got:
+                turns.take(lane)
+            got += [lanes[lane].popleft() for _ in range(min(_RECEIVED_AT_ONCE - len(got), len(lanes[lane])))]
         self._at_hand[operation] += got
-        deliveries = [Delivery(body="", receipt_handle="", receive_count=1, sent_at=_instant(at_s)) for at_s in got]
+        deliveries = [
+            Delivery(body="", receipt_handle=f"{one.priority}:", receive_count=1, sent_at=_instant(one.at_s))
+            for one in got
+        ]
         self._demands.received(operation, deliveries, wanted=_RECEIVED_AT_ONCE, now=_instant(self._now_s))
         return len(got)
 
@@ -134,17 +151,17 @@ class Simulation:
         while (look_s := self._looked_s + _LOOK_EVERY_S) <= to_s:
             self._now_s = self._looked_s = look_s
             self._arrive()
-            for operation, queue in self._queues.items():
+            for operation, lanes in self._queues.items():
                 if operation is not self._polled:
-                    count = Backlog(visible=len(queue), in_flight=0)
-                    self._demands.looked(operation, {Priority.NORMAL: count})
+                    counts = {lane: Backlog(visible=len(queue), in_flight=0) for lane, queue in lanes.items()}
+                    self._demands.looked(operation, counts)
         self._now_s = to_s
         self._arrive()
 
     def _arrive(self) -> None:
         while self._coming and self._coming[0].at_s <= self._now_s:
             one = self._coming.popleft()
-            self._queues[one.operation].append(one.at_s)
+            self._queues[one.operation][one.priority].append(one)
 
 
 def _instant(at_s: float) -> datetime:

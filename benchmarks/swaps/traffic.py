@@ -2,9 +2,10 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 
+from asr_queue.domain.batches import Priority
 from asr_queue.domain.items import Operation
 
 MICRO_BATCH = 16
@@ -19,6 +20,7 @@ class Sent:
 
     operation: Operation
     at_s: float
+    priority: Priority = Priority.NORMAL
 
 
 def interleaved(items: int) -> list[Sent]:
@@ -45,6 +47,12 @@ def paced(
         at_s += chance.expovariate(utilisation / item_s)
         sent.append(Sent(operation, at_s))
     return sent
+
+
+def prioritised(sent: Sequence[Sent], *, chance: random.Random) -> list[Sent]:
+    """Return the same items with priorities: one in ten is high, three are low."""
+    drawn = chance.choices([Priority.HIGH, Priority.NORMAL, Priority.LOW], [1, 6, 3], k=len(sent))
+    return [replace(one, priority=priority) for one, priority in zip(sent, drawn, strict=True)]
 
 
 def bursts(count: int, *, items: int, every_s: float, chance: random.Random) -> list[Sent]:
