@@ -107,16 +107,25 @@ class Dispatch:
         chosen = self._policy(demands, self._costs(), current=self._current, stayed_s=self._stayed_s())
         return next(iter(at_hand)) if chosen is None else chosen
 
-    def pass_ended(self, operation: Operation, *, pass_s: float) -> None:
-        """Note that a pass has ended, and how long it took, a swap before it aside."""
+    def pass_begins(self, operation: Operation) -> None:
+        """Note that a pass of this operation comes next; where it is another one than before, after a swap.
+
+        From now on the next ones of its items are fetched, so that they are at hand when this pass ends.
+        """
         with self._lock:
             if operation is not self._current:
                 self._current = operation
-                self._current_since_s = self._seconds() - pass_s
+                self._current_since_s = math.inf
+
+    def pass_ended(self, operation: Operation, *, pass_s: float) -> None:
+        """Note that the pass has ended, and how long it took, a swap before it aside."""
+        with self._lock:
+            # The turn began with its first pass: a swap is what it has to earn.
+            self._current_since_s = min(self._current_since_s, self._seconds() - pass_s)
             self._pass_s[operation] += _LATEST_SHARE * (pass_s - self._pass_s[operation])
 
     def is_current(self, operation: Operation) -> bool:
-        """Whether the last pass was of this operation, or there was none."""
+        """Whether the latest pass is of this operation, or there was none."""
         return self._current is None or self._current is operation
 
     def _look(self) -> None:

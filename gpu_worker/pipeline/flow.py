@@ -339,6 +339,7 @@ class Flow:
         audio_s = sum(chunk.duration_s for chunk in chunks)
         operation = chunks[0].operation
         self._watch.start(chunk.claimed.key for chunk in chunks)
+        self._dispatch.pass_begins(operation)
         try:
             swap_s = self._host.admit(operation)
         except EngineLoadError as error:

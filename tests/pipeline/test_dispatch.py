@@ -45,9 +45,9 @@ def dispatch(queues, seconds) -> Dispatch:
     # The other one was never loaded: its swap is guessed to take 3 s.
     host.admit(ASR)
     made = Dispatch(queues, host, clock=ManualClock(), bound_s=BOUND_S, seconds=seconds)
-    for operation in Operation:
+    for operation in (TTS, ASR):
+        made.pass_begins(operation)
         made.pass_ended(operation, pass_s=1.0)
-    made.pass_ended(ASR, pass_s=1.0)
     return made
 
 
@@ -83,3 +83,10 @@ def test_what_is_at_hand_keeps_the_bound_of_its_priority(dispatch, priority, pre
 
 def test_where_nothing_waits_the_queues_are_polled_in_turn(dispatch):
     assert {dispatch.next_queue(), dispatch.next_queue()} == {ASR, TTS}
+
+
+def test_a_family_is_fetched_for_from_the_moment_its_first_pass_begins(dispatch):
+    assert dispatch.is_current(ASR)
+    dispatch.pass_begins(TTS)
+    assert dispatch.is_current(TTS)
+    assert not dispatch.is_current(ASR)
