@@ -75,7 +75,10 @@ def main() -> int:
     from tests.e2e.conftest import running
 
     wanted, cases, is_clean = int(sys.argv[1]), 0, True
-    with tempfile.TemporaryDirectory() as name, running(Path(name), "--engine", "echo") as stack:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        running(Path(name), "--engine", "echo", "--voice-engine", "echo") as stack,
+    ):
         environment = stack.environment()
         settings = ResourceSettings(
             bucket=environment["ASR_QUEUE_BUCKET"],

@@ -295,7 +295,7 @@ def test_a_small_device_takes_shorter_clips_and_says_so(
 ) -> None:
     engine = Qwen3AsrEngine(settings)
     assert (engine.limits.max_chunk_s, engine.limits.max_chunk_with_words_s) == (1200.0, 300.0)
-    monkeypatch.setattr(qwen3_asr, "free_bytes", lambda _: enough_for_a_minute(settings))
+    monkeypatch.setattr(qwen3_asr, "free_bytes", lambda _, **__: enough_for_a_minute(settings))
     engine.load()
     longest_s = engine.limits.max_chunk_s
     assert longest_s == 60
@@ -309,7 +309,7 @@ def test_a_small_device_takes_shorter_clips_and_says_so(
 def test_a_device_without_room_is_refused_at_the_start(
     settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(qwen3_asr, "free_bytes", lambda _: 1 << 30)
+    monkeypatch.setattr(qwen3_asr, "free_bytes", lambda _, **__: 1 << 30)
     with pytest.raises(EngineLoadError, match=r"1\.0 GiB left"):
         Qwen3AsrEngine(settings).load()
 
