@@ -178,7 +178,7 @@ def _output(engine: Qwen3AsrEngine) -> tuple[object, ...]:
 
 def _images(engines: Mapping[Operation, Qwen3AsrEngine]) -> list[Tensor]:
     """Return what is copied in a swap, the largest first."""
-    movables = [engine._movable for engine in engines.values()]
+    movables = [engine._residence._movable for engine in engines.values()]
     return sorted((one._image for one in movables if one is not None), key=lambda image: -image.numel())
 
 

@@ -111,7 +111,7 @@ class Voice:
     """A sample of somebody's voice."""
 
     digest: str
-    """SHA-256 of `said` and of the file that the sample came in, in hex: equal for equal voices."""
+    """SHA-256 over the file that the sample came in and `said`, in hex: equal for equal voices."""
     samples: Samples = field(repr=False)
     """`limits.min_sample_s` to `limits.max_sample_s`, with speech in it."""
     said: str = ""

@@ -102,11 +102,10 @@ def _recording(path: Path, sample_rate_hz: int) -> Samples:
             folder,
             processes=1,
             timeout_s=_DECODE_TIMEOUT_S,
-            sample_rate_hz=sample_rate_hz,
             max_audio_s=6 * 3600.0,
         ) as decoder,
     ):
-        samples = decoder.decode(path.read_bytes())
+        samples = decoder.decode(path.read_bytes(), sample_rate_hz=sample_rate_hz)
     return samples[: round(_LONGEST_RECORDING_S * sample_rate_hz)]
 
 

@@ -21,9 +21,15 @@ def say(
         str, typer.Option(metavar="FILE|ID", help="A sample of the voice, or the id of an upload or a named voice.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.", dir_okay=False)],
-    form: Annotated[SpeechFormat, typer.Option("--format", help="Of the file.", case_sensitive=False)] = (
-        SpeechFormat.WAV
-    ),
+    form: Annotated[
+        SpeechFormat | None,
+        typer.Option(
+            "--format",
+            help="Of the file; by default as its name ends, or else wav.",
+            case_sensitive=False,
+            show_default=False,
+        ),
+    ] = None,
     language: Annotated[
         str, typer.Option(callback=known_language, help="An English name, an ISO 639 code, or auto.")
     ] = "auto",
@@ -35,7 +41,7 @@ def say(
     The exit status is 0 when the file is written, 1 when the text could not be said, 2 when nothing could be done.
     """
     with cleaning_up_when_terminated(), connected(required_server(url, api_key)) as client:
-        [result] = client.speak([_read(text)], voice=voice, language=language, form=form)
+        [result] = client.speak([_read(text)], voice=voice, language=language, form=form or _format_of(out))
     if isinstance(result.error, ItemFailedError):
         typer.echo(f"failed: {result.error}", err=True)
         raise typer.Exit(SOME_FAILED)
@@ -45,6 +51,12 @@ def say(
         give_up(str(error))
     except OSError as error:
         give_up(f"cannot write {displayable(str(out))}: {error.strerror}")
+
+
+def _format_of(out: Path) -> SpeechFormat:
+    """Return the format that a file's name ends in."""
+    suffix = out.suffix.removeprefix(".").lower()
+    return SpeechFormat(suffix) if suffix in list(SpeechFormat) else SpeechFormat.WAV
 
 
 def _read(text: str) -> str:

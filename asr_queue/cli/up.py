@@ -14,7 +14,8 @@ def up(
     data: Annotated[Path, typer.Option(help="Where everything is kept.", file_okay=False)] = DEFAULT_DATA,
     engine: Annotated[str, typer.Option(help="whisper, or echo (no model: for trying things out).")] = "whisper",
     voice_engine: Annotated[
-        str, typer.Option(help="Engine that speaks; without it, and without ASR_QUEUE_VOICE_ENGINE, none does.")
+        str,
+        typer.Option(help="pocket-tts, qwen3-tts, or echo (hums). By default that of ASR_QUEUE_VOICE_ENGINE, or none."),
     ] = "",
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
 ) -> None:

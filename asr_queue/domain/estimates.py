@@ -21,7 +21,7 @@ from asr_queue.domain.items import Item, Operation
 
 ASSUMED_ITEM_S: Final = 60.0
 """Seconds of audio that an item is taken to have, where nothing tells."""
-_CHARS_PER_S: Final = 15.0
+CHARS_PER_S: Final = 15.0
 """About what people say in a second, in languages that are written with letters."""
 _SAME_END_S: Final = 0.5
 """Items that shared a pass are recorded within this of one another."""
@@ -102,7 +102,7 @@ def lengths_s(items: Sequence[Item], *, item_s: float) -> list[float]:
         if item.audio_s is not None or item.status.is_final:
             return item.audio_s or 0.0
         if item.operation is Operation.VOICE_CLONE:
-            return len(item.text) / _CHARS_PER_S
+            return len(item.text) / CHARS_PER_S
         if not item.upload_bytes or item.upload_type not in s_per_byte:
             return mean_s
         return item.upload_bytes * s_per_byte[item.upload_type]

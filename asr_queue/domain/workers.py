@@ -19,6 +19,7 @@ class WorkerReport:
     worker_id: str
     """Drawn when its process started."""
     engine: str
+    """Its name; with one that speaks, `whisper + pocket-tts`."""
     started_at: datetime
     seen_at: datetime
     held_items: int

@@ -54,7 +54,11 @@ def create_voice(
         RetryableError: it was removed, with all else of its tenant, while it was being made.
     """
     if not is_available:
-        raise CallerError("operation_unavailable", "No engine of this system speaks, so that voices are of no use.")
+        raise CallerError(
+            "operation_unavailable",
+            "voice_clone is off in this system, so that voices are of no use. Its operator turns it on by naming an "
+            "engine for it, in ASR_QUEUE_VOICE_ENGINE or the stack's parameter VoiceEngine.",
+        )
     if not request.consent:
         raise CallerError(
             "consent_missing",

@@ -15,12 +15,12 @@ from jinja2 import TemplateError
 
 from asr_queue.errors import CallerError, EngineBrokenError, EngineLoadError, EngineNoRoomError, EngineOutOfMemoryError
 from gpu_worker.engine import Done, EngineSettings, Failed, Speech, Voice, VoiceInput, VoiceLimits
-from gpu_worker.engines.arena import Movable
-from gpu_worker.engines.layout import lay_out
 from gpu_worker.engines.pocket.speaking import Line, Speaker
 from gpu_worker.engines.pocket.voices import HeardVoices
 from gpu_worker.engines.pocket.weights import Checkpoint, load
-from gpu_worker.engines.qwen3.devices import give_memory_back, is_out_of_memory, placement
+from gpu_worker.engines.pytorch.devices import give_memory_back, is_out_of_memory, placement
+from gpu_worker.engines.pytorch.layout import lay_out
+from gpu_worker.engines.pytorch.residence import Residence
 from gpu_worker.engines.voice_inputs import refusal
 
 _logger = logging.getLogger(__name__)
@@ -68,9 +68,7 @@ class PocketTtsEngine:
             languages=DEFAULT_LANGUAGES if settings.model is None else LANGUAGES,
         )
         self._parts: _Parts | None = None
-        self._movable: Movable | None = None
-        """Once it has left the device for the first time."""
-        self._is_parked = False
+        self._residence = Residence()
 
     @property
     def limits(self) -> VoiceLimits:
@@ -84,7 +82,10 @@ class PocketTtsEngine:
             EngineNoRoomError: the device has too little memory for the model now; a parked one is still parked.
             EngineLoadError: weights are missing, damaged or of another kind.
         """
-        reason = self._come_back() if self._is_parked else self._come() if self._parts is None else None
+        if self._residence.is_parked:
+            reason = self._residence.come_back()
+        else:
+            reason = self._come() if self._parts is None else None
         if reason is not None:
             # Not inside a handler: until its end the error's frames hold what they had on the device.
             give_memory_back()
@@ -102,42 +103,28 @@ class PocketTtsEngine:
     @property
     def device_bytes(self) -> int:
         """Of the model's weights and the codec's; what a pass takes besides comes and goes with it."""
-        if self._parts is None or self._is_parked:
+        if self._parts is None or self._residence.is_parked:
             return 0
-        return lay_out(self._parts.checkpoint.tensors(), 0).end if self._movable is None else self._movable.n_bytes
+        return self._residence.n_bytes or lay_out(self._parts.checkpoint.tensors(), 0).end
 
     def park(self) -> None:
         """Leave the device; the voices heard stay known. With no room on the host for a copy, this is `unload`."""
-        if self._parts is None or self._is_parked:
+        if self._parts is None or self._residence.is_parked:
             return
-        if self._movable is None:
-            try:
-                self._movable = Movable(self._parts.checkpoint.tensors())
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                _logger.warning("pocket_tts_not_parked", extra={"why": str(error)})
-                self.unload()
-                return
-            self._movable.go()
-            # What it was loaded into. Later it leaves the arena, which is another's next: nothing is to be given back.
-            give_memory_back()
-        else:
-            self._movable.go()
-        self._is_parked = True
+        reason = self._residence.leave(self._parts.checkpoint.tensors())
+        if reason is not None:
+            _logger.warning("pocket_tts_not_parked", extra={"why": reason})
+            self.unload()
 
     def unload(self) -> None:
         """Drop the model and the voices, and give their memory back."""
         if self._parts is not None:
             self._parts = None
-            self._is_parked = False
-            if self._movable is not None:
-                self._movable.forget()
-                self._movable = None
+            self._residence.end()
             give_memory_back()
 
     def _running(self) -> _Parts:
-        if self._parts is None or self._is_parked:
+        if self._parts is None or self._residence.is_parked:
             raise RuntimeError("run before load")
         return self._parts
 
@@ -162,21 +149,6 @@ class PocketTtsEngine:
                 raise
             return str(error)
         self._parts = parts
-        return None
-
-    def _come_back(self) -> str | None:
-        """The same, from where it is parked."""
-        assert self._movable is not None
-        try:
-            self._movable.come()
-        except torch.AcceleratorError as error:
-            raise EngineBrokenError(f"The device failed: {error}") from error
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            self._movable.give_up()
-            return str(error)
-        self._is_parked = False
         return None
 
     def _load(self) -> _Parts:

@@ -13,12 +13,12 @@ from asr_queue.domain.languages import NAMES
 from asr_queue.domain.transcript import Word
 from asr_queue.errors import CallerError, EngineLoadError
 from gpu_worker.engine import Done, EngineSettings, Failed, Limits, Samples
+from gpu_worker.engines.pytorch.checkpoints import locate as locate_checkpoint
+from gpu_worker.engines.pytorch.devices import give_memory_back, placement
 from gpu_worker.engines.qwen3.aligning import Aligning, Spoken
 from gpu_worker.engines.qwen3.alignment import LANGUAGES, Span, locate, words_of
-from gpu_worker.engines.qwen3.devices import give_memory_back, placement
 from gpu_worker.engines.qwen3.mel import SAMPLE_RATE_HZ
 from gpu_worker.engines.qwen3.weights import load_aligner, load_tokenizer
-from gpu_worker.engines.qwen3.weights import locate as locate_checkpoint
 
 _logger = logging.getLogger(__name__)
 

@@ -26,17 +26,18 @@ from gpu_worker.engine import (
     Samples,
     SpeechInput,
 )
-from gpu_worker.engines.arena import Movable
 from gpu_worker.engines.inputs import refusal
-from gpu_worker.engines.layout import lay_out
-from gpu_worker.engines.qwen3.devices import free_bytes, give_memory_back, is_out_of_memory, placement
+from gpu_worker.engines.pytorch.checkpoints import locate
+from gpu_worker.engines.pytorch.devices import free_bytes, give_memory_back, is_out_of_memory, placement
+from gpu_worker.engines.pytorch.layout import lay_out
+from gpu_worker.engines.pytorch.residence import Residence
 from gpu_worker.engines.qwen3.generation import Generator
 from gpu_worker.engines.qwen3.mel import SAMPLE_RATE_HZ
 from gpu_worker.engines.qwen3.memory import LONGEST_S, LONGEST_WITH_WORDS_S, most_new_tokens, room
 from gpu_worker.engines.qwen3.parsing import parse
 from gpu_worker.engines.qwen3.prompts import LANGUAGES, Prompts
 from gpu_worker.engines.qwen3.requests import Request
-from gpu_worker.engines.qwen3.weights import load_asr, load_tokenizer, locate
+from gpu_worker.engines.qwen3.weights import load_asr, load_tokenizer
 from gpu_worker.engines.qwen3.words import with_words
 from gpu_worker.engines.qwen3_aligner import Qwen3Aligner
 from gpu_worker.engines.speech import SpeechFinder
@@ -78,9 +79,7 @@ class Qwen3AsrEngine:
             languages=LANGUAGES,
         )
         self._parts: _Parts | None = None
-        self._movable: Movable | None = None
-        """Once it has left the device for the first time."""
-        self._is_parked = False
+        self._residence = Residence()
 
     @property
     def limits(self) -> Limits:
@@ -97,7 +96,7 @@ class Qwen3AsrEngine:
             EngineNoRoomError: the device has too little memory for the model now; a parked one is still parked.
             EngineLoadError: weights are missing, damaged or of another kind.
         """
-        reason = self._come_back() if self._is_parked else self._come() if self._parts is None else None
+        reason = self._come_back() if self._residence.is_parked else self._come() if self._parts is None else None
         if reason is not None:
             # Not inside a handler: until its end the error's frames hold what they had on the device.
             give_memory_back()
@@ -141,36 +140,24 @@ class Qwen3AsrEngine:
     @property
     def device_bytes(self) -> int:
         """Of both models' weights and the cache; captured steps have a few hundred MiB more at most."""
-        if self._parts is None or self._is_parked:
+        if self._parts is None or self._residence.is_parked:
             return 0
-        if self._movable is not None:
-            return self._movable.n_bytes
-        return lay_out([*_weights(self._parts), *self._parts.generator.scratch()], 0).end
+        return self._residence.n_bytes or lay_out([*_weights(self._parts), *self._parts.generator.scratch()], 0).end
 
     def park(self) -> None:
         """Leave the device, the cache too. What stays on it are captured steps, once they are where they can stay.
 
         Where the host has no room for a copy of the weights, this is `unload`.
         """
-        if self._parts is None or self._is_parked:
+        if self._parts is None or self._residence.is_parked:
             return
-        if self._movable is None:
+        if self._residence.n_bytes is None:
             # They hold the addresses of before the arena.
             self._parts.generator.forget_steps()
-            try:
-                self._movable = Movable(_weights(self._parts), self._parts.generator.scratch())
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                _logger.warning("qwen3_asr_not_parked", extra={"why": str(error)})
-                self.unload()
-                return
-            self._movable.go()
-            # What it was loaded into. Later it leaves the arena, which is another's next: nothing is to be given back.
-            give_memory_back()
-        else:
-            self._movable.go()
-        self._is_parked = True
+        reason = self._residence.leave(_weights(self._parts), self._parts.generator.scratch())
+        if reason is not None:
+            _logger.warning("qwen3_asr_not_parked", extra={"why": reason})
+            self.unload()
 
     def unload(self) -> None:
         """Drop the models and give their memory back."""
@@ -179,14 +166,11 @@ class Qwen3AsrEngine:
             if self._parts.aligner is not None:
                 self._parts.aligner.unload()
             self._parts = None
-            self._is_parked = False
-            if self._movable is not None:
-                self._movable.forget()
-                self._movable = None
+            self._residence.end()
             give_memory_back()
 
     def _running(self) -> _Parts:
-        if self._parts is None or self._is_parked:
+        if self._parts is None or self._residence.is_parked:
             raise RuntimeError("run before load")
         return self._parts
 
@@ -205,20 +189,10 @@ class Qwen3AsrEngine:
     def _come_back(self) -> str | None:
         """The same, from where it is parked."""
         assert self._parts is not None
-        assert self._movable is not None
-        try:
-            if self._movable.come():
-                self._parts.generator.capture()
-        except torch.AcceleratorError as error:
-            raise EngineBrokenError(f"The device failed: {error}") from error
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
+        reason = self._residence.come_back(self._parts.generator.capture)
+        if reason is not None:
             self._parts.generator.forget_steps()
-            self._movable.give_up()
-            return str(error)
-        self._is_parked = False
-        return None
+        return reason
 
     def _load(self) -> _Parts:
         settings = self._settings

@@ -69,9 +69,7 @@ class MicroBatcher:
     def withdraw(self, key: str) -> None:
         """Forget an item, announced or waiting: it ended, and no more of it may be passed on."""
         with self._changed:
-            self._expected.pop(key, None)
-            for turns in self._turns.values():
-                turns.drop(key)
+            self._forget(key)
             self._changed.notify_all()
 
     def wait_for_room(self) -> None:
@@ -101,14 +99,17 @@ class MicroBatcher:
         """Close the line; return the keys of all items that are announced or have chunks left in it."""
         with self._changed:
             self._is_closed = True
-            rest = [key for turns in self._turns.values() for key in turns.keys()]  # noqa: SIM118 - no mapping
-            for turns in self._turns.values():
-                for key in turns.keys():  # noqa: SIM118
-                    turns.drop(key)
-            rest += self._expected
-            self._expected.clear()
+            waiting = [key for turns in self._turns.values() for key in turns.waiting()]
+            rest = [*waiting, *self._expected]
+            for key in rest:
+                self._forget(key)
             self._changed.notify_all()
             return rest
+
+    def _forget(self, key: str) -> None:
+        self._expected.pop(key, None)
+        for turns in self._turns.values():
+            turns.drop(key)
 
     def _at_hand(self) -> dict[Operation, AtHand]:
         expected = list(self._expected.values())

@@ -25,22 +25,18 @@ class Decoder:
     since their mapped file's pages can leave it at any time.
     """
 
-    def __init__(
-        self, folder: Path, *, processes: int, timeout_s: float, sample_rate_hz: int, max_audio_s: float
-    ) -> None:
+    def __init__(self, folder: Path, *, processes: int, timeout_s: float, max_audio_s: float) -> None:
         """Take the bounds, and start the processes.
 
         Args:
             folder: an empty folder for files under way; room for 64 KB a second of audio.
             processes: files decoded at the same time.
             timeout_s: after that long a process is killed, and its file refused.
-            sample_rate_hz: usual rate of the samples.
             max_audio_s: the longest audio that is accepted.
         """
         self._folder = folder
         self._processes = processes
         self._timeout_s = timeout_s
-        self._sample_rate_hz = sample_rate_hz
         self._max_audio_s = max_audio_s
         self._numbers = count()
         self._lock = threading.Lock()
@@ -56,12 +52,12 @@ class Decoder:
     ) -> None:
         self.close()
 
-    def decode(self, data: bytes, *, sample_rate_hz: int | None = None) -> Samples:
+    def decode(self, data: bytes, *, sample_rate_hz: int) -> Samples:
         """Decode a file of any kind, rate and number of channels.
 
         Args:
             data: the file.
-            sample_rate_hz: rate of the samples, where another one than the usual is wanted.
+            sample_rate_hz: rate of the samples.
 
         Returns:
             Mono samples, mapped from a file that has no name any more: changes to them stay private.
@@ -76,7 +72,7 @@ class Decoder:
         source, target = self._folder / f"{number}.in", self._folder / f"{number}.out"
         try:
             source.write_bytes(data)
-            outcome = self._in_child(source, target, sample_rate_hz or self._sample_rate_hz)
+            outcome = self._in_child(source, target, sample_rate_hz)
             if isinstance(outcome, Refusal):
                 raise CallerError(outcome.code, outcome.message)
             return np.asarray(np.memmap(target, dtype=np.float32, mode="c", shape=(outcome,)))

@@ -5,6 +5,7 @@ family are fetched while the last chunks of the one before are still being proce
 what is at hand together, of the families that have something at hand. A worker with one family asks nobody.
 """
 
+import logging
 import math
 import threading
 import time
@@ -13,11 +14,14 @@ from itertools import cycle
 from typing import Final, Protocol
 
 from asr_queue.domain.items import Operation
+from asr_queue.errors import RetryableError
 from asr_queue.ports import Clock, Delivery, WorkQueue
 from gpu_worker.demand import Demands
 from gpu_worker.model_host import ModelHost
 from gpu_worker.pipeline.batch import AtHand
 from gpu_worker.scheduler import Costs, Demand, choose
+
+_logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S: Final = 1.0
 """How often the queues that are not being polled are looked at; three calls a family."""
@@ -79,11 +83,7 @@ class Dispatch:
         self._current_since_s = seconds()
 
     def next_queue(self) -> Operation:
-        """Return which queue to receive from: each in turn, where nothing is believed to wait anywhere.
-
-        Raises:
-            RetryableError: the queues are away.
-        """
+        """Return which queue to receive from: each in turn, where nothing is believed to wait anywhere."""
         if len(self._queues) == 1:
             return next(iter(self._queues))
         self._look()
@@ -133,8 +133,12 @@ class Dispatch:
         for operation, queue in self._queues.items():
             # What is being polled tells of itself.
             if operation is not self._polled and now_s - self._looked_s[operation] >= _LOOK_EVERY_S:
-                self._demands.looked(operation, queue.backlogs())
                 self._looked_s[operation] = now_s
+                try:
+                    self._demands.looked(operation, queue.backlogs())
+                except RetryableError as error:
+                    # One family's queue that is away must not keep the others from theirs.
+                    _logger.warning("look_failed", extra={"operation": operation, "code": error.code})
 
     def _demand_of(self, at_hand: AtHand, in_queue: Demand) -> Demand:
         """Return what waits of an operation in both places: what is in its queues has to be in time as well."""

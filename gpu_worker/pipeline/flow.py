@@ -138,7 +138,7 @@ class Flow:
         self._batcher = MicroBatcher(most=self._most_chunks, choose=self._dispatch.next_pass)
         self._watch = PassWatch()
         self._meter = Meter(
-            engine=" ".join(filter(None, [settings.engine, settings.voice_engine])),
+            engine=" + ".join(filter(None, [settings.engine, settings.voice_engine])),
             micro_batch_max=max(self._most_chunks.values()),
             clock=clock,
         )
@@ -174,7 +174,6 @@ class Flow:
                 folder,
                 processes=settings.decode_processes,
                 timeout_s=settings.decode_timeout_s,
-                sample_rate_hz=next(iter(self._families.values())).engine.limits.sample_rate_hz,
                 max_audio_s=settings.max_audio_s,
             ) as decoder,
         ):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, TypeAlias
 
+from asr_queue.domain.estimates import CHARS_PER_S
 from asr_queue.domain.items import Operation
 from asr_queue.ports import ObjectStore
 from gpu_worker.engine import Samples, Speech, Voice, VoiceEngine
@@ -23,8 +24,6 @@ _logger = logging.getLogger(__name__)
 
 Spoken: TypeAlias = Processed[TextChunk, Speech]
 
-_S_PER_CHAR: Final = 1 / 15
-"""How long a text is taken to become, until it is said: as people read aloud."""
 _VOICES_KEPT: Final = 16
 """Checked samples of 3 MB each at most, so that a batch in one voice decodes and listens to it once."""
 
@@ -51,7 +50,10 @@ class Speak:
         item = claimed.item
         pieces = cut_text(item.text, item.language, max_chars=self.engine.limits.max_chars)
         sample = fetched(claimed, store)
-        voice = self._voice(sample, item.said, decoder)
+        sample_sha256 = hashlib.sha256(sample).hexdigest()
+        # Of both, since an engine makes another voice of a sample whose words it knows.
+        digest = hashlib.sha256(f"{sample_sha256} {item.said}".encode()).hexdigest()
+        voice = self._voice(digest, sample, item.said, decoder)
         # With the one of the submit: the record of who spoke in whose voice. What was said is nobody's business.
         _logger.info(
             "voice_clone_prepared",
@@ -59,7 +61,7 @@ class Speak:
                 "batch_id": item.batch_id,
                 "item_id": item.item_id,
                 "tenant": item.tenant,
-                "sample_sha256": hashlib.sha256(sample).hexdigest(),
+                "sample_sha256": sample_sha256,
                 "characters": len(item.text),
                 "pieces": len(pieces),
             },
@@ -69,7 +71,7 @@ class Speak:
                 claimed=claimed,
                 position=position,
                 of=len(pieces),
-                duration_s=len(piece) * _S_PER_CHAR,
+                duration_s=len(piece) / CHARS_PER_S,
                 text=piece,
                 voice=voice,
             )
@@ -90,8 +92,7 @@ class Speak:
         render = partial(encode, samples, rate_hz=rate_hz, form=item.speech_format, mark=mark)
         return whole(parts, audio_s=samples.size / rate_hz, render=render)
 
-    def _voice(self, sample: bytes, said: str, decoder: Decoder) -> Voice:
-        digest = hashlib.sha256(said.encode() + b"\0" + sample).hexdigest()
+    def _voice(self, digest: str, sample: bytes, said: str, decoder: Decoder) -> Voice:
         with self._lock:
             if digest in self._voices:
                 self._voices.move_to_end(digest)

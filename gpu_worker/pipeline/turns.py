@@ -28,7 +28,7 @@ class Turns:
         """Count the chunks that wait."""
         return sum(len(chunks) for chunks in self._line.values())
 
-    def keys(self) -> list[str]:
+    def waiting(self) -> list[str]:
         """Return the keys of the items that have chunks waiting, next in line first."""
         return list(self._line)
 

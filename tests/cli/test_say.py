@@ -46,6 +46,20 @@ def test_a_text_comes_from_standard_input_and_a_voice_by_its_id(
 
 
 @pytest.mark.parametrize(
+    ("name", "form"), [("out.FLAC", "flac"), ("out.mp3", "mp3"), ("out.m4a", "wav"), ("out", "wav")]
+)
+def test_a_file_is_of_the_format_that_its_name_ends_in(
+    running: Running, run: Run, told: dict[str, str], sample: Path, name: str, form: str
+) -> None:
+    assert run("say", "Hello.", "--voice", sample, "-o", name, **told).returncode == 0
+    with Client(running.url, running.api_key) as client:
+        newest = next(client.list_batches())
+        [item] = client.status(newest.batch_id).items
+    assert item.url is not None
+    assert item.url.endswith(f".{form}")
+
+
+@pytest.mark.parametrize(
     ("arguments", "status", "why"),
     [
         (("x" * 10_001, "--voice", "anna.wav"), 1, "10001 characters"),

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gpu_worker.engines.arena import Arena, Movable, arena_on
-from gpu_worker.engines.layout import lay_out
+from gpu_worker.engines.pytorch.arena import Arena, Movable, arena_on
+from gpu_worker.engines.pytorch.layout import lay_out
 
 CPU = torch.device("cpu")
 

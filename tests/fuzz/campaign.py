@@ -51,9 +51,7 @@ def run(numbers: Iterable[int]) -> Report:
     with TemporaryDirectory() as name:
         folder = Path(name)
         with (
-            Decoder(
-                folder, processes=PROCESSES, timeout_s=TIMEOUT_S, sample_rate_hz=RATE_HZ, max_audio_s=MAX_AUDIO_S
-            ) as decoder,
+            Decoder(folder, processes=PROCESSES, timeout_s=TIMEOUT_S, max_audio_s=MAX_AUDIO_S) as decoder,
             ThreadPoolExecutor(PROCESSES) as pool,
         ):
             for _ in pool.map(lambda number: _one(number, decoder, report), numbers):
@@ -67,7 +65,7 @@ def _one(number: int, decoder: Decoder, report: Report) -> None:
     began_s = time.monotonic()
     outcome = _DECODED
     try:
-        samples = decoder.decode(data)
+        samples = decoder.decode(data, sample_rate_hz=RATE_HZ)
         assert samples.size <= (MAX_AUDIO_S + 1) * RATE_HZ
         assert abs(samples).max() <= 1.0
     except CallerError as error:

@@ -44,7 +44,6 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Decoder]:
         tmp_path_factory.mktemp("hostile"),
         processes=1,
         timeout_s=TIMEOUT_S,
-        sample_rate_hz=RATE_HZ,
         max_audio_s=MAX_AUDIO_S,
     ) as decoder:
         yield decoder
@@ -54,20 +53,20 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Decoder]:
 def test_a_hostile_file_costs_no_more_than_its_bounds(decoder: Decoder, what: str) -> None:
     make, right = HOSTILE[what]
     try:
-        samples = decoder.decode(make())
+        samples = decoder.decode(make(), sample_rate_hz=RATE_HZ)
         outcome = "decoded"
         assert samples.size <= MAX_AUDIO_S * RATE_HZ
     except CallerError as error:
         outcome = error.code
     assert outcome == right or (right is None and outcome != KILLED)
-    assert decoder.decode(wav(0.5)).size == RATE_HZ // 2, "the next file is served"
+    assert decoder.decode(wav(0.5), sample_rate_hz=RATE_HZ).size == RATE_HZ // 2, "the next file is served"
     assert peak_bytes() < MEMORY_BYTES
 
 
 @pytest.mark.parametrize("file", sorted(FOUND.iterdir()), ids=lambda file: file.stem)
 def test_what_was_found_once_is_decoded_or_refused(decoder: Decoder, file: Path) -> None:
     try:
-        samples = decoder.decode(file.read_bytes())
+        samples = decoder.decode(file.read_bytes(), sample_rate_hz=RATE_HZ)
     except CallerError as error:
         assert error.code != KILLED
     else:
@@ -78,11 +77,9 @@ def test_what_was_found_once_is_decoded_or_refused(decoder: Decoder, file: Path)
 def test_what_a_decoder_says_of_a_file_does_not_reach_the_workers_log(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with Decoder(
-        tmp_path, processes=1, timeout_s=TIMEOUT_S, sample_rate_hz=RATE_HZ, max_audio_s=MAX_AUDIO_S
-    ) as decoder:
+    with Decoder(tmp_path, processes=1, timeout_s=TIMEOUT_S, max_audio_s=MAX_AUDIO_S) as decoder:
         try:
-            decoder.decode((FOUND / "sds-that-makes-noise.bin").read_bytes())
+            decoder.decode((FOUND / "sds-that-makes-noise.bin").read_bytes(), sample_rate_hz=RATE_HZ)
         except CallerError as error:
             assert error.code != KILLED
     assert capfd.readouterr() == ("", "")
@@ -90,7 +87,7 @@ def test_what_a_decoder_says_of_a_file_does_not_reach_the_workers_log(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limits")
 def test_a_decoding_process_leaves_no_core_and_has_a_bound_on_its_memory(decoder: Decoder) -> None:
-    decoder.decode(wav(0.5))
+    decoder.decode(wav(0.5), sample_rate_hz=RATE_HZ)
     decoding = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
     limits = [(child.rlimit(psutil.RLIMIT_CORE), child.rlimit(psutil.RLIMIT_AS)[1]) for child in decoding]
     assert any(core == (0, 0) and 0 < memory < 1 << 36 for core, memory in limits)

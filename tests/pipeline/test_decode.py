@@ -19,15 +19,13 @@ HEARD_S = 2.0
 
 @pytest.fixture(scope="module")
 def decoder(tmp_path_factory):
-    with Decoder(
-        tmp_path_factory.mktemp("decode"), processes=2, timeout_s=20, sample_rate_hz=RATE_HZ, max_audio_s=60.0
-    ) as decoder:
+    with Decoder(tmp_path_factory.mktemp("decode"), processes=2, timeout_s=20, max_audio_s=60.0) as decoder:
         yield decoder
 
 
 def refusal(decoder: Decoder, data: bytes) -> CallerError:
     with pytest.raises(CallerError) as caught:
-        decoder.decode(data)
+        decoder.decode(data, sample_rate_hz=RATE_HZ)
     return caught.value
 
 
@@ -64,32 +62,32 @@ FILES = {
 
 @pytest.mark.parametrize("kind", FILES)
 def test_every_usual_kind_of_file_becomes_mono_at_the_engines_rate(decoder, kind):
-    assert_is_the_tone(decoder.decode(FILES[kind]()))
+    assert_is_the_tone(decoder.decode(FILES[kind](), sample_rate_hz=RATE_HZ))
 
 
 def test_samples_are_exactly_those_of_a_file_that_needs_no_change(decoder):
     sound = tone(1.5)
-    assert np.array_equal(decoder.decode(encoded(sound, RATE_HZ, "WAV", "FLOAT")), sound)
+    assert np.array_equal(decoder.decode(encoded(sound, RATE_HZ, "WAV", "FLOAT"), sample_rate_hz=RATE_HZ), sound)
 
 
 def test_channels_are_averaged(decoder):
     sound = np.stack([np.full(RATE_HZ, 0.5, np.float32), np.full(RATE_HZ, -0.1, np.float32)], axis=1)
-    assert np.allclose(decoder.decode(encoded(sound, RATE_HZ, "WAV", "FLOAT")), 0.2)
+    assert np.allclose(decoder.decode(encoded(sound, RATE_HZ, "WAV", "FLOAT"), sample_rate_hz=RATE_HZ), 0.2)
 
 
 def test_louder_than_full_scale_is_clipped(decoder):
-    assert decoder.decode(encoded(10 * tone(1.0), RATE_HZ, "WAV", "FLOAT")).max() == 1.0
+    assert decoder.decode(encoded(10 * tone(1.0), RATE_HZ, "WAV", "FLOAT"), sample_rate_hz=RATE_HZ).max() == 1.0
 
 
 def test_whoever_gets_the_samples_may_change_them(decoder):
-    samples = decoder.decode(wav(1.0))
+    samples = decoder.decode(wav(1.0), sample_rate_hz=RATE_HZ)
     samples[:] = 0.5
     assert samples.mean() == 0.5
 
 
 def test_nothing_is_left_in_the_folder(tmp_path):
-    with Decoder(tmp_path, processes=1, timeout_s=20, sample_rate_hz=RATE_HZ, max_audio_s=60.0) as decoder:
-        decoder.decode(wav(1.0))
+    with Decoder(tmp_path, processes=1, timeout_s=20, max_audio_s=60.0) as decoder:
+        decoder.decode(wav(1.0), sample_rate_hz=RATE_HZ)
         refusal(decoder, b"nothing of the kind")
         assert list(tmp_path.iterdir()) == []
 
@@ -100,36 +98,38 @@ def truncated(data: bytes, share: float) -> bytes:
 
 @pytest.mark.parametrize("kind", ["wav 16 kHz", "mp3", "flac 44.1 kHz stereo", "webm", "aac"])
 def test_what_is_left_of_a_truncated_file_is_decoded(decoder, kind):
-    samples = decoder.decode(truncated(FILES[kind](), 0.6))
+    samples = decoder.decode(truncated(FILES[kind](), 0.6), sample_rate_hz=RATE_HZ)
     assert 0.3 * HEARD_S < samples.size / RATE_HZ < 0.95 * HEARD_S
 
 
 def test_what_is_left_of_a_truncated_ogg_is_decoded_to_its_last_whole_page(decoder):
     noise = np.random.default_rng(7).uniform(-0.3, 0.3, 20 * 44_100).astype(np.float32)
-    samples = decoder.decode(truncated(encoded(noise, 44_100, "OGG", "VORBIS"), 0.6))
+    samples = decoder.decode(truncated(encoded(noise, 44_100, "OGG", "VORBIS"), 0.6), sample_rate_hz=RATE_HZ)
     assert 5.0 < samples.size / RATE_HZ < 15.0
 
 
 def test_a_hole_in_an_mp3_is_stepped_over(decoder):
     data = FILES["mp3"]()
     holed = data[:9000] + bytes(2000) + data[11_000:]
-    assert decoder.decode(holed).size > 0.7 * HEARD_S * RATE_HZ
+    assert decoder.decode(holed, sample_rate_hz=RATE_HZ).size > 0.7 * HEARD_S * RATE_HZ
 
 
 def test_a_wav_that_was_streamed_and_does_not_know_its_length_is_read_to_its_end(decoder):
     data = bytearray(wav(HEARD_S))
     data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
-    assert_is_the_tone(decoder.decode(bytes(data)))
+    assert_is_the_tone(decoder.decode(bytes(data), sample_rate_hz=RATE_HZ))
 
 
 def test_a_title_in_an_old_encoding_is_no_error(decoder):
     data = FILES["m4a"]()
     assert TITLE.encode() in data
-    assert_is_the_tone(decoder.decode(data.replace(TITLE.encode(), b"Gespr\xe4ch!")))
+    assert_is_the_tone(decoder.decode(data.replace(TITLE.encode(), b"Gespr\xe4ch!"), sample_rate_hz=RATE_HZ))
 
 
 def test_silence_is_no_error(decoder):
-    assert not decoder.decode(encoded(np.zeros(RATE_HZ, np.float32), RATE_HZ, "WAV", "PCM_16")).any()
+    assert not decoder.decode(
+        encoded(np.zeros(RATE_HZ, np.float32), RATE_HZ, "WAV", "PCM_16"), sample_rate_hz=RATE_HZ
+    ).any()
 
 
 REFUSED = {
@@ -165,14 +165,14 @@ def test_a_playlist_does_not_get_at_other_files(tmp_path):
     (tmp_path / "secret.aac").write_bytes(FILES["aac"]())
     concat = b"ffconcat version 1.0\nfile secret.aac\n"
     hls = b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nsecret.aac\n#EXT-X-ENDLIST\n"
-    with Decoder(tmp_path, processes=1, timeout_s=20, sample_rate_hz=RATE_HZ, max_audio_s=60.0) as decoder:
+    with Decoder(tmp_path, processes=1, timeout_s=20, max_audio_s=60.0) as decoder:
         assert refusal(decoder, concat).code == "audio_format_unknown"
         assert refusal(decoder, hls).code == "audio_format_unknown"
 
 
 def test_the_limits_of_length_hold_to_the_sample(decoder):
-    assert decoder.decode(wav(60.0)).size == 60 * RATE_HZ
-    assert decoder.decode(wav(0.1)).size == RATE_HZ // 10
+    assert decoder.decode(wav(60.0), sample_rate_hz=RATE_HZ).size == 60 * RATE_HZ
+    assert decoder.decode(wav(0.1), sample_rate_hz=RATE_HZ).size == RATE_HZ // 10
     short = encoded(tone(0.2)[: RATE_HZ // 10 - 1], RATE_HZ, "WAV", "PCM_16")
     assert refusal(decoder, short).code == "audio_too_short"
 
@@ -201,9 +201,7 @@ def fragile(tmp_path, monkeypatch):
     decoders = []
 
     def make(*, processes: int = 1, timeout_s: float = 20.0) -> Decoder:
-        decoders.append(
-            Decoder(tmp_path, processes=processes, timeout_s=timeout_s, sample_rate_hz=RATE_HZ, max_audio_s=60.0)
-        )
+        decoders.append(Decoder(tmp_path, processes=processes, timeout_s=timeout_s, max_audio_s=60.0))
         return decoders[-1]
 
     yield make
@@ -226,44 +224,44 @@ def obedient_decode_file(source, target, **bounds):
 
 def test_a_file_that_hangs_its_decoder_is_refused_and_its_neighbour_is_not(fragile):
     decoder = fragile(processes=2, timeout_s=1.0)
-    decoder.decode(wav(1.0))
+    decoder.decode(wav(1.0), sample_rate_hz=RATE_HZ)
     errors = []
     hanging = threading.Thread(target=lambda: errors.append(refusal(decoder, b"HANG")))
     hanging.start()
     for _ in range(5):
-        decoder.decode(wav(1.0))
+        decoder.decode(wav(1.0), sample_rate_hz=RATE_HZ)
     hanging.join(60)
     assert errors[0].code == "audio_undecodable"
     assert "1 s" in errors[0].message
-    assert decoder.decode(wav(1.0)).size == RATE_HZ
+    assert decoder.decode(wav(1.0), sample_rate_hz=RATE_HZ).size == RATE_HZ
 
 
 @pytest.mark.parametrize("wish", [b"CRASH", b"EAT"])
 def test_a_file_that_crashes_its_decoder_or_eats_memory_is_refused_and_the_next_is_decoded(fragile, wish):
     decoder = fragile()
     assert refusal(decoder, wish).code == "audio_undecodable"
-    assert decoder.decode(wav(1.0)).size == RATE_HZ
+    assert decoder.decode(wav(1.0), sample_rate_hz=RATE_HZ).size == RATE_HZ
 
 
 def test_a_process_that_is_killed_while_it_has_nothing_to_do_costs_no_file(fragile):
     decoder = fragile()
-    decoder.decode(wav(1.0))
+    decoder.decode(wav(1.0), sample_rate_hz=RATE_HZ)
     before = set(psutil.Process().children())
     for child in before:
         if "spawn_main" in " ".join(child.cmdline()):
             child.kill()
     time.sleep(0.3)
-    assert decoder.decode(wav(1.0)).size == RATE_HZ
+    assert decoder.decode(wav(1.0), sample_rate_hz=RATE_HZ).size == RATE_HZ
 
 
 def test_closing_ends_the_processes_and_whoever_waits_may_try_again_elsewhere(fragile):
     decoder = fragile()
-    decoder.decode(wav(1.0))
+    decoder.decode(wav(1.0), sample_rate_hz=RATE_HZ)
     errors = []
 
     def wait():
         with pytest.raises(RetryableError) as caught:
-            decoder.decode(b"HANG")
+            decoder.decode(b"HANG", sample_rate_hz=RATE_HZ)
         errors.append(caught.value)
 
     waiting = threading.Thread(target=wait)

@@ -8,6 +8,7 @@ from asr_queue.adapters.memory_clock import ManualClock
 from asr_queue.adapters.memory_queue import MemoryQueue
 from asr_queue.domain.batches import Priority
 from asr_queue.domain.items import Operation
+from asr_queue.errors import RetryableError
 from gpu_worker.engine import EngineSettings
 from gpu_worker.engines.echo import EchoEngine
 from gpu_worker.engines.echo_voice import EchoVoiceEngine
@@ -90,3 +91,12 @@ def test_a_family_is_fetched_for_from_the_moment_its_first_pass_begins(dispatch)
     dispatch.pass_begins(TTS)
     assert dispatch.is_current(TTS)
     assert not dispatch.is_current(ASR)
+
+
+def test_a_queue_that_cannot_be_looked_at_keeps_nobody_from_the_others(dispatch, queues, monkeypatch):
+    def away():
+        raise RetryableError("service_unavailable", "It is away.")
+
+    monkeypatch.setattr(queues[TTS], "backlogs", away)
+    queues[ASR].send_bodies(["{}"] * 10)
+    assert dispatch.next_queue() is ASR

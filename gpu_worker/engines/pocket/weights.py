@@ -19,7 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from asr_queue.errors import EngineLoadError
 from gpu_worker.engines.pocket.noise import SeededPocketTts
-from gpu_worker.engines.qwen3.weights import locate, refuse_incomplete
+from gpu_worker.engines.pytorch.checkpoints import locate, refuse_incomplete
 
 _CODEC_FOLDER: Final = "audio_tokenizer"
 """Where a checkpoint that is a folder may keep its codec, whatever the processor's configuration says."""

@@ -19,12 +19,13 @@ from transformers import (
 
 from asr_queue.errors import EngineLoadError, EngineNoRoomError, EngineOutOfMemoryError
 from gpu_worker.engine import Done, EngineSettings, Failed, Speech, VoiceInput
-from gpu_worker.engines import arena as arenas
 from gpu_worker.engines import pocket_tts
 from gpu_worker.engines.pocket.noise import noise_of, seed_of
 from gpu_worker.engines.pocket.speaking import Speaker
 from gpu_worker.engines.pocket.voices import HeardVoices
 from gpu_worker.engines.pocket_tts import DEFAULT_LANGUAGES, LANGUAGES, PocketTtsEngine
+from gpu_worker.engines.pytorch import arena as arenas
+from gpu_worker.engines.pytorch import residence
 from tests.engines.pocket import tiny
 from tests.engines.pocket.tiny import FRAME, asked, voice
 
@@ -226,7 +227,7 @@ def test_with_no_room_it_stays_parked_or_is_unloaded_and_says_the_same_later(
     engine.unload()
     engine.load()
     with monkeypatch.context() as patch:
-        patch.setattr(pocket_tts, "Movable", full)
+        patch.setattr(residence, "Movable", full)
         engine.park()
     assert engine.device_bytes == 0
     with pytest.raises(RuntimeError, match="before load"):

@@ -1,4 +1,4 @@
-"""Who needs PyTorch: this engine, Pocket TTS and the arena, and nobody else. In processes that are without it."""
+"""Who needs PyTorch: this engine, Pocket TTS and what they share, and nobody else. In processes that are without it."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ import asr_queue, handlers, gpu_worker
 count = 0
 for package in (asr_queue, handlers, gpu_worker):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if not any(part in module.name for part in ("qwen3", "pocket", ".arena", ".layout", "__main__")):
+        if not any(part in module.name for part in ("qwen3", "pocket", "pytorch", "__main__")):
             importlib.import_module(module.name)
             count += 1
 print(count)

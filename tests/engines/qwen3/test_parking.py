@@ -11,9 +11,10 @@ import torch
 
 from asr_queue.errors import EngineNoRoomError
 from gpu_worker.engine import EngineSettings, Parkable, SpeechInput
-from gpu_worker.engines import arena as arenas
 from gpu_worker.engines import qwen3_asr
-from gpu_worker.engines.arena import arena_on
+from gpu_worker.engines.pytorch import arena as arenas
+from gpu_worker.engines.pytorch import residence
+from gpu_worker.engines.pytorch.arena import arena_on
 from gpu_worker.engines.qwen3 import memory
 from gpu_worker.engines.qwen3.generation import Generator
 from gpu_worker.engines.qwen3_asr import Qwen3AsrEngine
@@ -85,7 +86,7 @@ def test_with_no_room_on_the_host_it_is_unloaded(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(qwen3_asr, "Movable", full)
+        patch.setattr(residence, "Movable", full)
         engine.park()
     assert engine.device_bytes == 0
     with pytest.raises(RuntimeError, match="before load"):
@@ -144,8 +145,8 @@ def _tensors(engine: Qwen3AsrEngine) -> list[torch.Tensor]:
 
 
 def _image_and_scratch(engine: Qwen3AsrEngine) -> int:
-    assert engine._movable is not None
-    return engine._movable.n_bytes
+    assert engine._residence.n_bytes is not None
+    return engine._residence.n_bytes
 
 
 def _resident_bytes() -> int:

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from asr_queue.errors import EngineLoadError
-from gpu_worker.engines.qwen3.weights import load_aligner, load_asr, load_tokenizer, locate
+from gpu_worker.engines.pytorch.checkpoints import locate
+from gpu_worker.engines.qwen3.weights import load_aligner, load_asr, load_tokenizer
 from tests.engines.qwen3 import tiny
 from tests.engines.qwen3.authors_layout import rewrite
 

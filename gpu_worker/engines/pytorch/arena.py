@@ -20,7 +20,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from gpu_worker.engines.layout import lay_out
+from gpu_worker.engines.pytorch.layout import lay_out
 
 _logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What the engines that compute with PyTorch share."""
