@@ -21,7 +21,7 @@ from asr_queue.domain.items import Item, ItemStatus, Operation
 from asr_queue.usecases.accept_upload import accept_upload
 from asr_queue.usecases.submit_batch import submit_batch
 from asr_queue.wire.api import SubmitItem, SubmitRequest
-from gpu_worker.engine import EngineSettings
+from gpu_worker.engine import EngineSettings, Samples
 from gpu_worker.engines.echo import EchoEngine
 from gpu_worker.engines.echo_voice import EchoVoiceEngine
 from gpu_worker.pipeline.dispatch import Choose
@@ -40,8 +40,8 @@ _POLL_S: Final = 0.02
 class _Heavy:
     """An engine that fills the device, so that no other one fits beside it, and takes its time to come."""
 
-    def __init__(self, *, pass_s: float, load_s: float) -> None:
-        super().__init__(EngineSettings(cache_dir=Path()), pass_s=pass_s)  # type: ignore[call-arg]
+    def __init__(self, engine: Any, *, load_s: float) -> None:
+        self._engine = engine
         self._load_s = load_s
         self.device_bytes = 0
         self.passes = 0
@@ -50,29 +50,32 @@ class _Heavy:
         self.loaded_s = 0.0
         """When it came first, by the monotonic clock."""
 
+    @property
+    def limits(self) -> Any:
+        return self._engine.limits
+
+    def has_speech(self, samples: Samples) -> bool | None:
+        heard: bool | None = self._engine.has_speech(samples)
+        return heard
+
     def load(self) -> None:
         time.sleep(self._load_s)
-        super().load()  # type: ignore[misc]
+        self._engine.load()
         self.device_bytes = 1
         self.loads += 1
         self.loaded_s = self.loaded_s or time.monotonic()
 
-    def park(self) -> None:
-        super().unload()  # type: ignore[misc]
-        self.device_bytes = 0
-
     def run(self, micro_batch: Any) -> Any:
         self.passes += 1
         self.items += len(micro_batch)
-        return super().run(micro_batch)  # type: ignore[misc]
+        return self._engine.run(micro_batch)
 
+    def park(self) -> None:
+        self.unload()
 
-class _HeavyEcho(_Heavy, EchoEngine):
-    pass
-
-
-class _HeavyVoice(_Heavy, EchoVoiceEngine):
-    pass
+    def unload(self) -> None:
+        self._engine.unload()
+        self.device_bytes = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +105,9 @@ def work(
     clock = SystemClock()
     store, table, registry = MemoryStore(), MemoryTable(clock), MemoryWorkerRegistry()
     queues = {operation: MemoryQueue(clock) for operation in Operation}
-    hearing = _HeavyEcho(pass_s=pass_s[Operation.TRANSCRIBE], load_s=swap_s)
-    speaking = _HeavyVoice(pass_s=pass_s[Operation.VOICE_CLONE], load_s=swap_s)
+    settings = EngineSettings(cache_dir=Path())
+    hearing = _Heavy(EchoEngine(settings, pass_s=pass_s[Operation.TRANSCRIBE]), load_s=swap_s)
+    speaking = _Heavy(EchoVoiceEngine(settings, pass_s=pass_s[Operation.VOICE_CLONE]), load_s=swap_s)
     engines: dict[Operation, _Heavy] = {Operation.TRANSCRIBE: hearing, Operation.VOICE_CLONE: speaking}
 
     def first_come(

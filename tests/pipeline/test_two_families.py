@@ -43,6 +43,22 @@ class Voice(EchoVoiceEngine):
         return super().run(micro_batch)
 
 
+class WeightyVoice(Voice):
+    """Of two that weigh as much, a device of 100 bytes has room for one."""
+
+    device_bytes = 60
+
+    def park(self) -> None:
+        self.unload()
+
+
+class WeightySpeech(RecordingEngine):
+    device_bytes = 60
+
+    def park(self) -> None:
+        self.unload()
+
+
 @pytest.fixture
 def voice() -> Voice:
     return Voice()
@@ -150,20 +166,8 @@ def test_a_bug_at_one_text_makes_that_item_come_again_and_holds_nobody_up(rig, v
             threading.Event().wait(0.05)
 
 
-def test_models_that_do_not_fit_together_take_turns(voice):
-    class Weighty(Voice):
-        device_bytes = 60
-
-        def park(self) -> None:
-            self.unload()
-
-    class WeightySpeech(RecordingEngine):
-        device_bytes = 60
-
-        def park(self) -> None:
-            self.unload()
-
-    voice = Weighty()
+def test_models_that_do_not_fit_together_take_turns():
+    voice = WeightyVoice()
     rig = Rig(WeightySpeech(), voice_engine=voice, device_memory_bytes=100)
     heard = rig.submit(*[wav(1.0)] * 20)
     said = rig.submit(*[wav(2.0)] * 20, operation="voice_clone", text=TEXT)
@@ -173,21 +177,13 @@ def test_models_that_do_not_fit_together_take_turns(voice):
     assert 1 <= voice.loads <= 4
 
 
-def test_a_model_that_cannot_come_back_leaves_the_other_operation_alone(voice):
-    class Weighty(Voice):
-        device_bytes = 60
-
+def test_a_model_that_cannot_come_back_leaves_the_other_operation_alone():
+    class Lost(WeightyVoice):
         def park(self) -> None:
-            self.unload()
+            super().park()
             self.refuses_to_load = True
 
-    class WeightySpeech(RecordingEngine):
-        device_bytes = 60
-
-        def park(self) -> None:
-            self.unload()
-
-    rig = Rig(WeightySpeech(), voice_engine=Weighty(), device_memory_bytes=100)
+    rig = Rig(WeightySpeech(), voice_engine=Lost(), device_memory_bytes=100)
     with rig.worker():
         said = rig.submit(wav(2.0), operation="voice_clone", text=TEXT)
         until(lambda: rig.items(said)[0].attempt > 0)

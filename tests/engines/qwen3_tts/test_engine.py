@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -205,9 +206,7 @@ def test_a_voice_is_prepared_once_while_it_is_among_the_last_used():
             return self
 
     class Package:
-        class processor:  # noqa: N801
-            class tokenizer:  # noqa: N801
-                get_added_vocab = dict
+        processor = SimpleNamespace(tokenizer=SimpleNamespace(get_added_vocab=dict))
 
         def create_voice_clone_prompt(self, audio, ref_text, x_vector_only_mode):
             prepared.append((audio[0][0], ref_text, x_vector_only_mode))

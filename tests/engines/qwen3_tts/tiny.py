@@ -33,6 +33,8 @@ _SPEAKER = {"enc_dim": 32, "enc_channels": [16] * 4 + [48], "enc_attention_chann
 def main(folder: str, tts_model_type: str = "base", ends: str = "") -> None:
     """Write it."""
     path = Path(folder)
+    # For what `_randomise` leaves as the package makes it; with this one no text of the tests goes on to its bound.
+    torch.manual_seed(2)
     model = Qwen3TTSForConditionalGeneration(_config(_tokenizer(path), tts_model_type))
     _randomise(model, seed=0, gain=1.5)
     # A longer row has logits of a larger spread, so it is more often the largest, and ends a text.
