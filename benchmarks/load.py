@@ -344,7 +344,8 @@ def main() -> None:
             limit_s = arguments.minutes and 60 * arguments.minutes
             seen = asyncio.run(load(url, key, arguments.items, processes, waiting(data), limit_s))
         cpu_s = {name: sum(process.cpu_times()[:2]) for name, process in processes.items()}
-        after = After(rows=rows(data), messages=waiting(data)(), cpu_s=cpu_s, shares=shares)
+        messages = waiting(data)()  # before the rows: what ends in between must not look as if its message were lost
+        after = After(rows=rows(data), messages=messages, cpu_s=cpu_s, shares=shares)
     publish("load", report(arguments.items, seen, after))
 
 

@@ -48,9 +48,10 @@ class Supervisor:
         for program in programs:
             group.append(_Post(self._child(program), time.monotonic()))
 
-    def most_deaths(self) -> int:
-        """Return how often in a row the least stable program has died."""
-        return max((post.deaths for group in self._groups for post in group), default=0)
+    def hopeless(self, deaths: int) -> str | None:
+        """Return the name of a program that has died at least so often in a row, or None."""
+        posts = (post for group in self._groups for post in group)
+        return next((post.child.program.name for post in posts if post.deaths >= deaths), None)
 
     def tend(self) -> None:
         """Look at every program once: note the dead, and start them again when their pause is over."""

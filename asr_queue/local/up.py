@@ -5,6 +5,7 @@ supervisor ─┬─ aws        the embedded AWS; runs the sweep and the dead-le
             └─ worker-1…  python -m gpu_worker
 """
 
+import json
 import signal
 import sys
 import time
@@ -115,6 +116,20 @@ def _last_line(log: Path) -> str:
     return lines[-1] if lines else ""
 
 
+def _last_error(log: Path) -> str:
+    """Return the last line of the last traceback in a program's log, be it printed or in an event."""
+    for line in reversed(log.read_text(errors="replace").splitlines()):
+        try:
+            told = json.loads(line)["exception"]
+        except (ValueError, TypeError):  # no event
+            told = line
+        except KeyError:
+            continue
+        if str(told).strip():
+            return str(told).strip().splitlines()[-1]
+    return "its log does not say why"
+
+
 def _run(options: UpOptions, folder: DataFolder, listening: socket) -> None:
     missing = [package for package in _NEEDED if find_spec(package) is None]
     if missing:
@@ -175,8 +190,9 @@ def _await_ready(supervisor: Supervisor, url: str, folder: DataFolder) -> None:
 def _tend(supervisor: Supervisor, folder: DataFolder) -> None:
     """Tend what is starting, until that is hopeless."""
     supervisor.tend()
-    if supervisor.most_deaths() >= _MOST_DEATHS_AT_START:
-        raise StackFailedError(f"the system does not start; the logs in {folder.logs} say why")
+    if (name := supervisor.hopeless(_MOST_DEATHS_AT_START)) is not None:
+        log = folder.logs / f"{name}.log"
+        raise StackFailedError(f"{name} does not start: {_last_error(log)}; see {log}")
 
 
 def _is_healthy(url: str) -> bool:

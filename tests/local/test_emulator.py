@@ -144,10 +144,37 @@ def test_snapshots_are_taken_while_rows_change_and_miss_none(tmp_path: Path) -> 
         done.set()
         provoking.join()
         kill(first)
-        generation = max(int(path.name.rpartition("-")[2]) for path in (tmp_path / "aws").glob("state-*[0-9]"))
-        assert generation >= 2, "no snapshot was taken meanwhile"
+        assert newest_state(tmp_path) >= 2, "no snapshot was taken meanwhile"
     with emulator(tmp_path) as second:
         assert set(row_texts(second.client("dynamodb"), stack.table).values()) == {"after"}
+
+
+def newest_state(folder: Path) -> int:
+    return max(int(path.name.rpartition("-")[2]) for path in (folder / "aws").glob("state-*[0-9]"))
+
+
+def test_an_event_that_nobody_takes_costs_no_snapshot_and_one_that_is_taken_survives(tmp_path: Path) -> None:
+    """A snapshot writes down every row there is, and each batch that finishes sends an event."""
+    event = {"Source": "asr-queue", "DetailType": "Batch Finished", "Detail": "{}"}
+    with emulator(tmp_path) as first:
+        first.deploy()
+        time.sleep(1.5)
+        events, sqs = first.client("events"), first.client("sqs")
+        before = newest_state(tmp_path)
+        events.put_events(Entries=[event])
+        time.sleep(1.5)
+        assert newest_state(tmp_path) == before
+        url = sqs.create_queue(QueueName="finished")["QueueUrl"]
+        [arn] = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"].values()
+        events.put_rule(Name="finished", EventPattern=json.dumps({"source": ["asr-queue"]}))
+        events.put_targets(Rule="finished", Targets=[{"Id": "queue", "Arn": arn}])
+        time.sleep(1.5)
+        events.put_events(Entries=[event])
+        time.sleep(1.5)
+        kill(first)
+    with emulator(tmp_path) as second:
+        [message] = second.client("sqs").receive_message(QueueUrl=url)["Messages"]
+        assert json.loads(message["Body"])["detail-type"] == "Batch Finished"
 
 
 def test_an_emulator_that_cannot_keep_anything_does_not_serve(tmp_path: Path) -> None:

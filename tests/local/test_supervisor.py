@@ -95,12 +95,13 @@ def test_a_program_that_dies_at_once_is_started_less_and_less_often(
 ) -> None:
     supervisor.start(program("broken", "raise SystemExit(3)"))
     until_s = time.monotonic() + 60
-    while supervisor.most_deaths() < 3:
+    while supervisor.hopeless(3) is None:
         assert time.monotonic() < until_s
         supervisor.tend()
         time.sleep(0.02)
     assert [line.rpartition("in ")[2] for line in said] == ["0.5 s", "1 s", "2 s"]
     assert "status 3" in said[0]
+    assert supervisor.hopeless(3) == "broken"
 
 
 def test_what_does_not_end_in_time_is_killed(
