@@ -132,25 +132,23 @@ def _written_keys(action: str, request: Mapping[str, Any]) -> Iterator[tuple[str
 
 
 def _sent(queue: Mapping[str, Any], named: list[Mapping[str, Any]]) -> list[Record]:
-    return _messages_named(queue["name"], reversed(queue["messages"]), named)[::-1]
+    ids = {answer["MessageId"] for answer in named}
+    return _messages_with("id", ids, queue["name"], reversed(queue["messages"]))[::-1]
 
 
 def _received(queue: Mapping[str, Any], named: list[Mapping[str, Any]]) -> list[Record]:
-    return _messages_named(queue["name"], queue["messages"], named)
-
-
-def _messages_named(name: str, messages: Iterable[Any], named: list[Mapping[str, Any]]) -> list[Record]:
-    """Return the messages with these ids; looks no further than the last of them, for a queue may be long."""
-    ids = {answer["MessageId"] for answer in named}
-    found = (["message", name, message] for message in messages if message["id"] in ids)
-    return list(islice(found, len(ids)))
+    return _messages_with("id", {answer["MessageId"] for answer in named}, queue["name"], queue["messages"])
 
 
 def _hidden(queue: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> list[Record]:
     handles = {entry["ReceiptHandle"] for entry in entries}
-    return [
-        ["message", queue["name"], message] for message in queue["messages"] if message["receipt_handle"] in handles
-    ]
+    return _messages_with("receipt_handle", handles, queue["name"], queue["messages"])
+
+
+def _messages_with(field: str, values: set[str], name: str, messages: Iterable[Any]) -> list[Record]:
+    """Return the messages with these values; looks no further than the last of them, for a queue may be long."""
+    found = (["message", name, message] for message in messages if message[field] in values)
+    return list(islice(found, len(values)))
 
 
 def _gone(queue: Mapping[str, Any], entries: list[Mapping[str, Any]]) -> list[Record]:
