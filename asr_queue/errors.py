@@ -76,3 +76,10 @@ class EngineLoadError(AsrQueueError):
 
 class EngineNoRoomError(EngineLoadError):
     """There is no room on the device for what an engine needs; there may be once others have left it."""
+
+
+class EngineRestingError(RetryableError):
+    """An engine has failed too often lately and takes nothing for now, whatever is asked of it."""
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__("engine_resting", message, retry_after_s=retry_after_s)

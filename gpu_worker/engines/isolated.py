@@ -26,6 +26,7 @@ from asr_queue.errors import (
     EngineLoadError,
     EngineNoRoomError,
     EngineOutOfMemoryError,
+    EngineRestingError,
     RetryableError,
 )
 from gpu_worker.engine import Done, EngineSettings, Failed, Samples, Speech, VoiceInput, VoiceLimits
@@ -137,7 +138,8 @@ class IsolatedVoiceEngine:
 
         Raises:
             ChildGoneError: the process ended in the middle; the next pass starts another one.
-            RetryableError: `engine_bug`; or `engine_resting`, where it has ended too often lately.
+            RetryableError: `engine_bug`.
+            EngineRestingError: it has ended too often lately.
         """
         if not self._is_wanted:
             raise RuntimeError("run before load")
@@ -159,8 +161,8 @@ class IsolatedVoiceEngine:
             self._process = None
 
     def _say(self, inputs: Sequence[VoiceInput]) -> list[Done[Speech] | Failed]:
-        if time.monotonic() < self._rests_until_s:
-            raise RetryableError("engine_resting", "The engine's process has ended too often; it is left alone.")
+        if (left_s := self._rests_until_s - time.monotonic()) > 0:
+            raise EngineRestingError("The engine's process has ended too often.", retry_after_s=left_s)
         until_s = time.monotonic() + self._pass_s
         try:
             # One that has ended while it had nothing to do need not cost these inputs their pass.

@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from asr_queue.errors import AsrQueueError, CallerError, EngineBrokenError, EngineOutOfMemoryError, RetryableError
+from asr_queue.errors import (
+    AsrQueueError,
+    CallerError,
+    EngineBrokenError,
+    EngineOutOfMemoryError,
+    EngineRestingError,
+    RetryableError,
+)
 from gpu_worker.engine import Done, Engine
 from gpu_worker.work import Chunk, Failed, Processed
 
@@ -22,6 +29,7 @@ def infer(
 
     - Out of memory: where `make_room` can make some, all is tried again; else each half is tried by itself, down to a
       chunk that does not fit alone; its item ends `error`.
+    - Resting: every item comes again once that is over.
     - Any other exception is a bug: each chunk is tried alone, and one that raises again makes its item come again.
 
     What each pass took, one that failed too, is shared among its chunks by the length of their audio: the outcomes'
@@ -44,6 +52,9 @@ def infer(
         else:
             middle = len(chunks) // 2
             outcomes = infer(chunks[:middle], engine) + infer(chunks[middle:], engine)
+    except EngineRestingError as error:
+        pass_s = time.monotonic() - began_s
+        outcomes = [Failed(claimed=chunk.claimed, error=error, micro_batch=len(chunks)) for chunk in chunks]
     except EngineBrokenError:
         raise
     except Exception:

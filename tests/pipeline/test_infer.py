@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asr_queue.errors import CallerError, EngineOutOfMemoryError, RetryableError
+from asr_queue.errors import CallerError, EngineOutOfMemoryError, EngineRestingError, RetryableError
 from gpu_worker.engine import Done, Limits, Recognition
 from gpu_worker.pipeline import infer as infer_module
 from gpu_worker.pipeline.infer import infer
@@ -79,6 +79,16 @@ def test_a_bug_of_the_engine_costs_the_one_item_that_shows_it_and_that_one_may_c
     assert texts(outcomes) == [str(n) if n != 5 else "engine_bug" for n in range(8)]
     assert isinstance(outcomes[5].error, RetryableError)
     assert engine.passes[1:] == [[float(n)] for n in range(8)]
+
+
+def test_an_engine_that_rests_is_asked_once_and_every_item_comes_back_after_that():
+    def rests(values):
+        raise EngineRestingError("it rests", retry_after_s=40.0)
+
+    engine = FragileEngine(rests)
+    outcomes = infer(chunks(*range(8)), engine)
+    assert [one.error.retry_after_s for one in outcomes] == [40.0] * 8
+    assert len(engine.passes) == 1
 
 
 def test_an_engine_that_loses_an_outcome_is_a_bug_as_well():

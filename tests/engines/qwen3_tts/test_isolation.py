@@ -14,7 +14,13 @@ import psutil
 import pytest
 
 from asr_queue.domain.items import Operation
-from asr_queue.errors import EngineLoadError, EngineNoRoomError, EngineOutOfMemoryError, RetryableError
+from asr_queue.errors import (
+    EngineLoadError,
+    EngineNoRoomError,
+    EngineOutOfMemoryError,
+    EngineRestingError,
+    RetryableError,
+)
 from gpu_worker.engine import Done, EngineSettings, Failed, Parkable, Voice, VoiceInput, VoiceLimits
 from gpu_worker.engines.isolated import IsolatedVoiceEngine
 from gpu_worker.engines.isolated_child import Frame
@@ -179,9 +185,9 @@ def test_a_process_that_dies_of_everything_is_left_alone_for_a_while(tmp_path):
             engine.run(texts("die"))
     began_s = time.monotonic()
     for _ in range(16):
-        with pytest.raises(RetryableError) as caught:
+        with pytest.raises(EngineRestingError) as caught:
             engine.run(texts("one"))
-        assert caught.value.code == "engine_resting"
+        assert 0 < caught.value.retry_after_s <= 1.0
     assert time.monotonic() - began_s < 0.5
     time.sleep(1.0)
     assert sizes(engine.run(texts("one"))) == [300]
