@@ -192,7 +192,7 @@ def _tend(supervisor: Supervisor, folder: DataFolder) -> None:
     supervisor.tend()
     if (name := supervisor.hopeless(_MOST_DEATHS_AT_START)) is not None:
         log = folder.logs / f"{name}.log"
-        raise StackFailedError(f"{name} does not start: {_last_error(log)}; see {log}")
+        raise StackFailedError(f"{name} does not start (its log: {log}): {_last_error(log)}")
 
 
 def _is_healthy(url: str) -> bool:

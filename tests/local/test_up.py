@@ -246,7 +246,7 @@ def test_a_private_stack_lives_for_its_block(tmp_path: Path) -> None:
 
 def test_a_private_stack_that_cannot_start_says_why(tmp_path: Path) -> None:
     with (
-        pytest.raises(StackFailedError, match=r"worker-1 .*'no-such-engine'; known are: echo.*worker-1\.log"),
+        pytest.raises(StackFailedError, match=r"worker-1\.log\): .*'no-such-engine'; known are: echo"),
         private_stack(tmp_path, engine="no-such-engine"),
     ):
         pass
@@ -254,5 +254,8 @@ def test_a_private_stack_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 def test_so_does_one_whose_model_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASR_QUEUE_MODEL", str(tmp_path / "no-model"))
-    with pytest.raises(StackFailedError, match=r"EngineLoadError: .*no-model.*worker-1\.log"), private_stack(tmp_path):
+    with (
+        pytest.raises(StackFailedError, match=r"worker-1\.log\): .*EngineLoadError: .*no-model"),
+        private_stack(tmp_path),
+    ):
         pass
